@@ -1,0 +1,62 @@
+"""What can go wrong for a person, with the exit code each kind ends in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a request: where, what, and the next step."""
+
+    where: str
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}" if self.where else self.message
+
+
+class EdgekdError(Exception):
+    """A mistake or a lack that is told in a sentence, never in a traceback."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class GateFailedError(EdgekdError):
+    """A gate on accuracy, parity or budget did not hold."""
+
+    exit_code = 1
+
+
+class RequestError(EdgekdError):
+    """The request itself is wrong."""
+
+
+class ProblemsError(RequestError):
+    """Several things are wrong with the request; all of them are told together."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("; ".join(map(str, problems)))
+        self.problems = tuple(problems)
+
+
+class MissingError(EdgekdError):
+    """A toolchain, a device, a package or data is not here."""
+
+    exit_code = 3
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """A hint that offers the known name closest to `name`, or lists them all."""
+    close = get_close_matches(name, known, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean `{close[0]}`?"
+    return "known: " + ", ".join(f"`{k}`" for k in known)

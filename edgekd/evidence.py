@@ -1,0 +1,120 @@
+"""Figures with their witness, the append-only ledger, and the manifest of a bundle."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from edgekd.errors import MissingError, RequestError
+from edgekd.resources import sha256
+from edgekd.schema.base import Strict
+
+Kind = Literal["measured", "simulated", "estimated"]
+
+
+class Figure(Strict):
+    """A number and what vouches for it."""
+
+    name: str = Field(description="What it is, for example `psnr`.")
+    subject: str = Field(description="What it is about: an arm or an artifact.")
+    value: float
+    unit: str
+    kind: Kind
+    sha256: str = Field("", description="SHA-256 of the file it is about.")
+    n: int = Field(1, description="Samples behind the value.")
+    interval: tuple[float, float] | None = Field(None, description="95 % interval of the value.")
+    method: str = Field(description="How it was got.")
+    tool: str = Field(description="Program and version that got it.")
+    host: str = Field(description="The machine it was got on.")
+    when: str = Field(description="UTC time, ISO 8601.")
+    details: dict[str, Any] = Field(default_factory=dict, description="Threads, percentiles, load average, ...")
+
+
+def now() -> str:
+    """The time in UTC, to the second, ISO 8601."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@cache
+def host() -> str:
+    """This machine in a line: CPU model, logical CPUs, operating system."""
+    model = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), model)
+    except OSError:
+        pass
+    return f"{model}, {os.cpu_count()} CPUs, {platform.system()} {platform.machine()}"
+
+
+class Ledger:
+    """Figures of a run, one JSON line each; lines are only ever added."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def add(self, figures: list[Figure]) -> None:
+        """Append figures that are not there yet."""
+        known = set(self.path.read_text(encoding="utf-8").splitlines()) if self.path.exists() else set()
+        lines = [line for f in figures if (line := json.dumps(f.plain(), sort_keys=True)) not in known]
+        with self.path.open("a", encoding="utf-8") as file:
+            file.writelines(line + "\n" for line in lines)
+
+    def read(self) -> list[Figure]:
+        """All figures, oldest first."""
+        if not self.path.exists():
+            return []
+        return [Figure.model_validate_json(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
+
+
+class Manifest(Strict):
+    """What a bundle holds and how it came to be (schema version 1)."""
+
+    schema_version: Literal[1] = Field(1, alias="schema")
+    created: str
+    recipe: dict[str, Any] = Field(description="The resolved recipe, every default written out.")
+    target: dict[str, Any] = Field(description="The resolved descriptor and the chosen engine.")
+    arms: dict[str, dict[str, str]] = Field(description="Per arm: title, method, graph file.")
+    engines: dict[str, dict[str, Any]] = Field(description="Per engine: folder, whether it stands in, why.")
+    data: dict[str, str] = Field(description="SHA-256 of every data file.")
+    steps: dict[str, str] = Field(description="Key of every step.")
+    versions: dict[str, str] = Field(description="Python, edgekd and the packages that took part.")
+    files: dict[str, str] = Field(description="SHA-256 of every file of the bundle.")
+
+
+class Bundle:
+    """The immutable folder of a run; its ledger and report lie beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        inner = folder / "bundle"
+        self.path = inner if inner.is_dir() else folder
+        manifest = self.path / "manifest.json"
+        if not manifest.is_file():
+            raise MissingError(f"`{folder}` holds no bundle", "give the folder that `edgekd compress` printed")
+        try:
+            self.manifest = Manifest.model_validate_json(manifest.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise RequestError(f"`{manifest}` is damaged: {str(error).splitlines()[0]}") from None
+
+    @property
+    def run(self) -> Path:
+        """The folder that holds bundle, ledger and report."""
+        return self.path.parent
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger beside the bundle."""
+        return Ledger(self.run / "ledger.jsonl")
+
+    def changed(self) -> list[str]:
+        """Files whose content is not what the manifest says, or that are gone."""
+        listed = self.manifest.files
+        return [name for name, want in listed.items()
+                if not (self.path / name).is_file() or sha256(self.path / name) != want]  # fmt: skip

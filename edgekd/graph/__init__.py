@@ -1,0 +1,1 @@
+"""The portable graph: read, rewrite, interpret, count. numpy and onnx only."""

@@ -1,0 +1,91 @@
+"""Pictures in and out of a graph, and how alike two pictures are. numpy and Pillow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from edgekd.errors import MissingError, RequestError
+from edgekd.resources import folder
+from edgekd.schema.io import ImageInput, ImageOutput
+
+Picture = NDArray[np.uint8]
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
+
+
+def find_folder(name: str) -> Path:
+    """A data folder: `edgekd:NAME` is one that ships, anything else a path."""
+    shipped = name.removeprefix("edgekd:")
+    path = folder("calibration") / shipped if shipped != name else Path(name)
+    if not path.is_dir():
+        raise MissingError(f"data folder `{name}` does not exist", "name a folder of pictures in the recipe's `data`")
+    return path
+
+
+def picture_files(name: str) -> list[Path]:
+    """The picture files of a folder, sorted by name."""
+    files = sorted(p for p in find_folder(name).iterdir() if p.suffix.lower() in SUFFIXES)
+    if not files:
+        raise MissingError(f"data folder `{name}` holds no picture", f"edgekd reads {', '.join(SUFFIXES)}")
+    return files
+
+
+def read_picture(path: Path) -> Picture:
+    """A picture file as RGB, (H, W, 3) uint8."""
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except FileNotFoundError:
+        raise MissingError(f"picture `{path}` does not exist") from None
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise RequestError(f"picture `{path}` cannot be decoded: {error}", "replace or remove that file") from None
+
+
+def load_pictures(name: str) -> dict[str, Picture]:
+    """All pictures of a folder by file stem."""
+    return {path.stem: read_picture(path) for path in picture_files(name)}
+
+
+def encode_picture(picture: Picture, spec: ImageInput) -> NDArray[np.float32]:
+    """(H, W, 3) uint8 as the graph's input, (1, 3, H, W) float32, by the io record."""
+    unit = picture.astype(np.float32) * np.float32(spec.scale)
+    normal = (unit - np.float32(spec.mean)) / np.float32(spec.std)
+    return np.ascontiguousarray(normal.transpose(2, 0, 1)[None])
+
+
+def decode_picture(output: NDArray[Any], spec: ImageOutput) -> Picture:
+    """The graph's output, (1, 3, H, W), as (H, W, 3) uint8, by the io record."""
+    unit = output[0].transpose(1, 2, 0) * np.float32(spec.std) + np.float32(spec.mean)
+    return np.rint(np.clip(unit, 0.0, 1.0) * 255.0).astype(np.uint8)
+
+
+def psnr(a: Picture, b: Picture) -> float:
+    """Peak signal-to-noise ratio in dB, peak 255, all channels; 100 for equal pictures."""
+    error = float(np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2))
+    return 100.0 if error == 0 else float(10 * np.log10(255.0**2 / error))
+
+
+def ssim(a: Picture, b: Picture) -> float:
+    """Structural similarity (Wang et al. 2004): Gaussian window 11, sigma 1.5, K 0.01 and 0.03, mean over RGB.
+
+    Only windows wholly inside the picture count.
+    """
+    x, y = a.astype(np.float64), b.astype(np.float64)
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    mx, my = _blur(x), _blur(y)
+    vx, vy, cov = _blur(x * x) - mx * mx, _blur(y * y) - my * my, _blur(x * y) - mx * my
+    value = ((2 * mx * my + c1) * (2 * cov + c2)) / ((mx**2 + my**2 + c1) * (vx + vy + c2))
+    return float(value.mean())
+
+
+def _blur(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Gaussian window 11, sigma 1.5, over the first two axes, valid part only."""
+    window = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
+    for axis in (0, 1):
+        views = np.lib.stride_tricks.sliding_window_view(x, 11, axis=axis)
+        x = views @ (window / window.sum())
+    return x

@@ -1,0 +1,205 @@
+"""Fake quantizers: one object per tensor owns scale, zero point and range, trains with them, and emits its Q/DQ pair.
+
+`q = clamp(round_half_even(x / s) + z)`, `y = (q - z) * s`. The step is learned (LSQ, Esser et al. 2020, arXiv
+1902.08153: straight-through rounding, gradient scale `1 / sqrt(N * qmax)`), kept as its base-2 logarithm.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from edgekd.schema.target import Activations, Weights
+
+Mode = Literal["observe", "quantize", "export", "float"]
+_symbolic: Any = torch.onnx.ops.symbolic
+
+
+class _FakeQuantize(torch.autograd.Function):
+    """Straight-through rounding with a learned step; `s` and `z` broadcast against `x`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, s: Tensor, z: Tensor, qmin: int, qmax: int) -> Tensor:  # type: ignore[override]
+        v = x / s
+        q = (torch.round(v) + z).clamp_(qmin, qmax).sub_(z)
+        inside = (v + z >= qmin - 0.5) & (v + z <= qmax + 0.5)
+        ctx.save_for_backward(torch.where(inside, q - v, q), inside, s)
+        ctx.gain = 1.0 / math.sqrt(x.numel() / s.numel() * max(qmax, 1))
+        return q * s
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        slope, inside, s = ctx.saved_tensors
+        grad_s = None
+        if ctx.needs_input_grad[1]:
+            grad_s = (grad * slope).sum_to_size(s.shape) * ctx.gain
+        return grad * inside, grad_s, None, None, None
+
+
+class Quantizer(nn.Module):
+    """Scale, zero point and range of one tensor."""
+
+    def __init__(self, shape: tuple[int, ...], qmin: int, qmax: int, power_of_two: bool) -> None:
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.zeros(shape))
+        self.zero_point: Tensor
+        self.register_buffer("zero_point", torch.zeros(()))
+        self.qmin, self.qmax, self.power_of_two = qmin, qmax, power_of_two
+        self.mode: Mode = "float"
+
+    def scale(self) -> Tensor:
+        """The step, float32; a power of two where the arithmetic asks for it (straight-through exponent)."""
+        e = self.log_scale
+        if self.power_of_two:
+            e = e + (torch.round(e) - e).detach()
+        return torch.exp2(e)
+
+    def set_scale(self, scale: Tensor) -> None:
+        """Take a step; rounded up to a power of two where the arithmetic asks for it."""
+        log = torch.log2(scale.clamp_min(2.0**-30))
+        self.log_scale.data.copy_((torch.ceil(log) if self.power_of_two else log).reshape(self.log_scale.shape))
+
+    def fake(self, x: Tensor) -> Tensor:
+        """`x` on the grid, float."""
+        out: Tensor = _FakeQuantize.apply(x, self.scale(), self.zero_point, self.qmin, self.qmax)  # type: ignore[no-untyped-call]
+        return out
+
+    def codes(self, x: Tensor) -> Tensor:
+        """The integers of `x`, as float."""
+        return (torch.round(x / self.scale()) + self.zero_point).clamp(self.qmin, self.qmax)
+
+
+class ActivationQuantizer(Quantizer):
+    """Per tensor; the range comes from calibration, or is `fixed` where it is known (network input, sigmoid)."""
+
+    def __init__(
+        self, spec: Activations, power_of_two: bool, fixed: tuple[float, float] | None = None
+    ) -> None:
+        qmin, qmax = (-(2 ** (spec.bits - 1)), 2 ** (spec.bits - 1) - 1) if spec.signed else (0, 2**spec.bits - 1)
+        super().__init__((), qmin, qmax, power_of_two)
+        self.symmetric, self.fixed = spec.symmetric, fixed
+        self._seen: list[tuple[float, float]] = []
+        if fixed is not None:
+            self._set_fixed(*fixed)
+            self.log_scale.requires_grad_(False)
+
+    @property
+    def middle(self) -> int:
+        """The zero point of a symmetric range: 0 for signed codes, 128 for unsigned 8-bit ones."""
+        return (self.qmin + self.qmax + 1) // 2
+
+    def _set_fixed(self, low: float, high: float) -> None:
+        """A known range. Around zero: symmetric with both ends exact, so 8-bit pixels never fall on ties (ours)."""
+        if low < 0 or self.symmetric:
+            self.zero_point.fill_(self.middle)
+            self.set_scale(torch.tensor(max(-low, high) / (self.qmax - self.middle + (low >= 0))))
+        else:
+            self.zero_point.fill_(self.qmin)
+            self.set_scale(torch.tensor(high / (self.qmax - self.qmin + 1)))
+
+    def finish(self) -> None:
+        """Set step and zero point from what was observed: the mean over batches of their minima and maxima."""
+        if self.fixed is None:
+            low = min(0.0, sum(a for a, _ in self._seen) / max(1, len(self._seen)))
+            high = max(0.0, sum(b for _, b in self._seen) / max(1, len(self._seen)))
+            if self.symmetric:
+                scale = max(-low, high) / (self.qmax - self.middle)
+                self.zero_point.fill_(self.middle)
+            else:
+                scale = (high - low) / (self.qmax - self.qmin)
+                self.zero_point.fill_(round(self.qmin - low / scale) if scale else self.qmin)
+            self.set_scale(torch.tensor(scale))
+        self._seen = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape to the same."""
+        if self.mode == "quantize":
+            return self.fake(x)
+        if self.mode == "export":
+            return self._emit(x)
+        if self.mode == "observe":
+            self._seen.append((float(x.min()), float(x.max())))
+        return x
+
+    def _emit(self, x: Tensor) -> Tensor:
+        integer = torch.int8 if self.qmin < 0 else torch.uint8
+        pair = [self.scale().detach(), self.zero_point.to(integer)]
+        q = _symbolic("QuantizeLinear", [x, *pair], dtype=integer, shape=x.shape, version=19)
+        y: Tensor = _symbolic("DequantizeLinear", [q, *pair], dtype=torch.float32, shape=x.shape, version=19)
+        return y
+
+
+class SharedQuantizer(nn.Module):
+    """The same scale at another place: codes pass through unchanged."""
+
+    def __init__(self, source: ActivationQuantizer) -> None:
+        super().__init__()
+        self._source = (source,)  # a tuple, so that the quantizer stays registered once
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape to the same; on-grid values stay what they are, so only export adds anything."""
+        source = self._source[0]
+        return source._emit(x) if source.mode == "export" else x
+
+
+class WeightQuantizer(Quantizer):
+    """Symmetric, zero point 0; one step per output channel (axis 0) or one in all."""
+
+    def __init__(self, spec: Weights, weight: Tensor, power_of_two: bool) -> None:
+        top = 2 ** (spec.bits - 1) - 1
+        shape = (weight.shape[0],) + (1,) * (weight.dim() - 1) if spec.per == "channel" else (1,) * weight.dim()
+        super().__init__(shape, -top, top, power_of_two)
+        axes = tuple(range(1, weight.dim())) if spec.per == "channel" else tuple(range(weight.dim()))
+        self.set_scale(weight.detach().abs().amax(axes, keepdim=True) / top)
+
+    def emit(self, weight: Tensor) -> Tensor:
+        """The weight as int8 codes behind a DequantizeLinear."""
+        scale = self.scale().detach().flatten().expand(weight.shape[0]).contiguous()
+        codes = self.codes(weight).detach().to(torch.int8)
+        zero = torch.zeros(weight.shape[0], dtype=torch.int8)
+        y: Tensor = _symbolic("DequantizeLinear", [codes, scale, zero], {"axis": 0},
+                              dtype=torch.float32, shape=weight.shape, version=19)  # fmt: skip
+        return y
+
+
+class QuantConv2d(nn.Module):
+    """A convolution whose weight is quantized and whose bias lies on the accumulator's grid."""
+
+    def __init__(
+        self, weight: nn.Parameter, bias: nn.Parameter | None, options: tuple[Any, ...],
+        spec: Weights, power_of_two: bool, source: ActivationQuantizer,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.weight, self.bias = weight, bias
+        self.options = options  # stride, padding, dilation, groups
+        self.quantizer = WeightQuantizer(spec, weight, power_of_two)
+        self._source = (source,)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, O, H', W')."""
+        source = self._source[0]
+        if source.mode == "quantize":
+            grid = (self.quantizer.scale().flatten() * source.scale()).detach()
+            bias = None if self.bias is None else _round_to(self.bias, grid)
+            return torch.conv2d(x, self.quantizer.fake(self.weight), bias, *self.options)
+        if source.mode == "export":
+            return torch.conv2d(x, self.quantizer.emit(self.weight), self._emit_bias(source), *self.options)
+        return torch.conv2d(x, self.weight, self.bias, *self.options)
+
+    def _emit_bias(self, source: ActivationQuantizer) -> Tensor | None:
+        if self.bias is None:
+            return None
+        grid = (self.quantizer.scale().flatten() * source.scale()).detach().expand(len(self.bias)).contiguous()
+        codes = torch.round(self.bias / grid).detach().to(torch.int32)
+        zero = torch.zeros(len(codes), dtype=torch.int32)
+        y: Tensor = _symbolic("DequantizeLinear", [codes, grid, zero], {"axis": 0},
+                              dtype=torch.float32, shape=codes.shape, version=19)  # fmt: skip
+        return y
+
+
+def _round_to(x: Tensor, grid: Tensor) -> Tensor:
+    """`x` rounded to multiples of `grid`, straight-through."""
+    return x + (torch.round(x / grid) * grid - x).detach()

@@ -1,0 +1,102 @@
+"""A recipe: what is trained, how, in which arms, and what must hold (schema version 1)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from edgekd.schema.base import Strict
+
+
+class Train(Strict):
+    """A float training phase."""
+
+    steps: int = Field(ge=1, description="Optimiser steps.")
+    batch: int = Field(8, ge=1, description="Samples per step.")
+    lr: float = Field(gt=0, description="Peak learning rate of AdamW; cosine to zero.")
+    warmup: float = Field(0.05, ge=0, lt=1, description="Share of the steps with a rising learning rate.")
+    weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay.")
+
+
+class Quantize(Strict):
+    """Quantization-aware training, and the PTQ control's calibration."""
+
+    steps: int = Field(ge=1, description="Optimiser steps; the arm `tune` gets as many.")
+    batch: int = Field(8, ge=1, description="Samples per step.")
+    lr: float = Field(gt=0, description="Peak learning rate of Adam; cosine to zero.")
+    calibration_batches: int = Field(8, ge=1, description="Batches that set the initial ranges.")
+    freeze: float = Field(0.8, gt=0, le=1, description="Share of the steps after which ranges stay fixed.")
+    dfd: float = Field(0.02, ge=0, description="Weight of the bottleneck distillation loss.")
+
+
+class Arm(Strict):
+    """A named variation. Steps that do not differ are shared with the other arms."""
+
+    method: Literal["teach", "tune", "ptq", "qat"] = Field(
+        description="`teach`: the FP32 net; `tune`: FP32 trained as long as QAT; `ptq`: calibrated only; `qat`."
+    )
+    title: str = Field("", description="Name shown in tables.")
+    set: dict[str, Any] = Field(default_factory=dict, description="Overrides of this recipe for this arm only.")
+
+
+class Deploy(Strict):
+    """The shape that ships."""
+
+    shape: tuple[int, int] = Field(description="Height and width of the deployed input, in pixels.")
+    probes: int = Field(1, ge=1, le=16, description="Inputs on which every tensor is compared in every hop.")
+
+
+class Gates(Strict):
+    """What must hold; a gate that does not ends the run with exit code 1."""
+
+    min_gain: float = Field(ge=0, description="Least gain of the shipped artifact's metric over the input's.")
+    min_retained: float = Field(
+        ge=0, le=1, description="Least (artifact - input) / (FP32 - input) of the metric's means."
+    )
+    max_engine_drop: float = Field(
+        0.05, ge=0, description="Largest mean drop of the metric from the golden interpreter to an engine."
+    )
+    max_engine_drop_worst: float = Field(0.2, ge=0, description="The same for the worst sample.")
+
+
+class Profile(Strict):
+    """How latency is measured where the engine is meant for this host."""
+
+    runs: int = Field(200, ge=10, description="Timed runs.")
+    warmup: int = Field(20, ge=0, description="Runs before them that are not counted.")
+    threads: int = Field(1, ge=1, description="Threads of the engine.")
+
+
+class Recipe(Strict):
+    """One declared run."""
+
+    schema_version: Literal[1] = Field(alias="schema", description="Version of this schema.")
+    student: str = Field(description="A student of `edgekd students`.")
+    seed: int = Field(0, ge=0, description="Seed of weights, sampling and noise.")
+    threads: int = Field(2, ge=1, description="CPU threads for training; part of what makes a run repeatable.")
+    model: dict[str, Any] = Field(default_factory=dict, description="The student's own settings.")
+    data: dict[str, Any] = Field(default_factory=dict, description="The task's own settings.")
+    train: Train
+    quantize: Quantize
+    deploy: Deploy
+    arms: dict[str, Arm] = Field(min_length=1)
+    ship: str = Field(description="The arm whose graph is compiled.")
+    gates: Gates
+    profile: Profile = Field(default_factory=lambda: Profile())
+
+    @model_validator(mode="after")
+    def _arms_make_a_run(self) -> Recipe:
+        methods = [arm.method for arm in self.arms.values()]
+        if methods.count("teach") != 1:
+            raise ValueError("`arms` needs exactly one arm with method `teach`: its net is the teacher")
+        if self.ship not in self.arms:
+            raise ValueError(f"`ship` names `{self.ship}`, which is not among the arms")
+        if self.arms[self.ship].method not in ("ptq", "qat"):
+            raise ValueError(f"`ship` names `{self.ship}`, which is not quantized; use an arm with method `qat`")
+        return self
+
+    @property
+    def teacher(self) -> str:
+        """Name of the arm that trains the FP32 net."""
+        return next(name for name, arm in self.arms.items() if arm.method == "teach")

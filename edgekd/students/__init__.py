@@ -1,0 +1,1 @@
+"""Students: one folder each, with task (numpy only), network, training and recipe."""
