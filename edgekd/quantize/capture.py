@@ -59,8 +59,8 @@ def capture(net: nn.Module, inputs: tuple[Tensor, ...]) -> Captured:
         raise RequestError(
             f"the network cannot be captured: {reason}", "remove control flow that depends on data"
         ) from None
-    module = program.module(check_guards=False)
-    assert isinstance(module, fx.GraphModule)
+    exported: Any = program.module(check_guards=False)
+    module = fx.GraphModule(exported, exported.graph)  # one that has train() and eval()
     for node in module.graph.nodes:
         if node.op == "call_function" and node.target in FUNCTIONAL:
             node.target = FUNCTIONAL[node.target]

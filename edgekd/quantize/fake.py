@@ -119,17 +119,25 @@ class ActivationQuantizer(Quantizer):
         if self.mode == "quantize":
             return self.fake(x)
         if self.mode == "export":
-            return self._emit(x)
+            return self.emit(x)
         if self.mode == "observe":
             self._seen.append((float(x.min()), float(x.max())))
         return x
 
-    def _emit(self, x: Tensor) -> Tensor:
-        integer = torch.int8 if self.qmin < 0 else torch.uint8
-        pair = [self.scale().detach(), self.zero_point.to(integer)]
-        q = _symbolic("QuantizeLinear", [x, *pair], dtype=integer, shape=x.shape, version=19)
-        y: Tensor = _symbolic("DequantizeLinear", [q, *pair], dtype=torch.float32, shape=x.shape, version=19)
-        return y
+    def owner(self) -> ActivationQuantizer:
+        """The quantizer that owns the scale: itself."""
+        return self
+
+    def freeze(self) -> None:
+        """Fix scale and zero point as constants for export."""
+        _constant(self, "frozen_scale", self.scale())
+        _constant(self, "frozen_zero", self.zero_point.to(torch.int8 if self.qmin < 0 else torch.uint8))
+
+    def emit(self, x: Tensor) -> Tensor:
+        """The Q/DQ pair."""
+        pair = [self.get_buffer("frozen_scale"), self.get_buffer("frozen_zero")]
+        q = _symbolic("QuantizeLinear", [x, *pair], dtype=pair[1].dtype, shape=x.shape, version=19)
+        return _dequantize(q, *pair, {})
 
 
 class SharedQuantizer(nn.Module):
@@ -139,10 +147,14 @@ class SharedQuantizer(nn.Module):
         super().__init__()
         self._source = (source,)  # a tuple, so that the quantizer stays registered once
 
+    def owner(self) -> ActivationQuantizer:
+        """The quantizer that owns the scale."""
+        return self._source[0]
+
     def forward(self, x: Tensor) -> Tensor:
         """Any shape to the same; on-grid values stay what they are, so only export adds anything."""
         source = self._source[0]
-        return source._emit(x) if source.mode == "export" else x
+        return source.emit(x) if source.mode == "export" else x
 
 
 class WeightQuantizer(Quantizer):
@@ -155,25 +167,16 @@ class WeightQuantizer(Quantizer):
         axes = tuple(range(1, weight.dim())) if spec.per == "channel" else tuple(range(weight.dim()))
         self.set_scale(weight.detach().abs().amax(axes, keepdim=True) / top)
 
-    def emit(self, weight: Tensor) -> Tensor:
-        """The weight as int8 codes behind a DequantizeLinear."""
-        scale = self.scale().detach().flatten().expand(weight.shape[0]).contiguous()
-        codes = self.codes(weight).detach().to(torch.int8)
-        zero = torch.zeros(weight.shape[0], dtype=torch.int8)
-        y: Tensor = _symbolic("DequantizeLinear", [codes, scale, zero], {"axis": 0},
-                              dtype=torch.float32, shape=weight.shape, version=19)  # fmt: skip
-        return y
-
 
 class QuantConv2d(nn.Module):
     """A convolution whose weight is quantized and whose bias lies on the accumulator's grid."""
 
     def __init__(
-        self, weight: nn.Parameter, bias: nn.Parameter | None, options: tuple[Any, ...],
+        self, weight: nn.Parameter, bias: nn.Parameter | None, names: tuple[str, str], options: tuple[Any, ...],
         spec: Weights, power_of_two: bool, source: ActivationQuantizer,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.weight, self.bias = weight, bias
+        self.weight, self.bias, self.names = weight, bias, names
         self.options = options  # stride, padding, dilation, groups
         self.quantizer = WeightQuantizer(spec, weight, power_of_two)
         self._source = (source,)
@@ -186,18 +189,36 @@ class QuantConv2d(nn.Module):
             bias = None if self.bias is None else _round_to(self.bias, grid)
             return torch.conv2d(x, self.quantizer.fake(self.weight), bias, *self.options)
         if source.mode == "export":
-            return torch.conv2d(x, self.quantizer.emit(self.weight), self._emit_bias(source), *self.options)
+            weight = self._frozen("weight")
+            return torch.conv2d(x, weight, None if self.bias is None else self._frozen("bias"), *self.options)
         return torch.conv2d(x, self.weight, self.bias, *self.options)
 
-    def _emit_bias(self, source: ActivationQuantizer) -> Tensor | None:
-        if self.bias is None:
-            return None
-        grid = (self.quantizer.scale().flatten() * source.scale()).detach().expand(len(self.bias)).contiguous()
-        codes = torch.round(self.bias / grid).detach().to(torch.int32)
-        zero = torch.zeros(len(codes), dtype=torch.int32)
-        y: Tensor = _symbolic("DequantizeLinear", [codes, grid, zero], {"axis": 0},
-                              dtype=torch.float32, shape=codes.shape, version=19)  # fmt: skip
-        return y
+    def freeze(self) -> None:
+        """Fix weight and bias as integers with their scales, for export."""
+        scale = self.quantizer.scale().flatten().expand(len(self.weight))
+        self._freeze("weight", self.quantizer.codes(self.weight), scale, torch.int8)
+        if self.bias is not None:
+            grid = scale * self._source[0].scale()
+            self._freeze("bias", torch.round(self.bias / grid), grid, torch.int32)
+
+    def _freeze(self, name: str, codes: Tensor, scale: Tensor, dtype: torch.dtype) -> None:
+        _constant(self, f"{name}_codes", codes.to(dtype))
+        _constant(self, f"{name}_scale", scale)
+        _constant(self, f"{name}_zero", torch.zeros(len(scale), dtype=dtype))
+
+    def _frozen(self, name: str) -> Tensor:
+        parts = [self.get_buffer(f"{name}_{part}") for part in ("codes", "scale", "zero")]
+        return _dequantize(*parts, {"axis": 0})
+
+
+def _constant(module: nn.Module, name: str, value: Tensor) -> None:
+    module.register_buffer(name, value.detach().clone().contiguous(), persistent=False)
+
+
+def _dequantize(codes: Tensor, scale: Tensor, zero: Tensor, attributes: dict[str, int]) -> Tensor:
+    y: Tensor = _symbolic("DequantizeLinear", [codes, scale, zero], attributes,
+                          dtype=torch.float32, shape=codes.shape, version=19)  # fmt: skip
+    return y
 
 
 def _round_to(x: Tensor, grid: Tensor) -> Tensor:

@@ -37,10 +37,26 @@ class Quantized:
     scopes: dict[str, str]
     """Name of the quantizer's submodule -> the value it quantizes, shared places included."""
 
+    def names(self) -> dict[str, str]:
+        """Name of the convolution's submodule -> its key."""
+        return {f"convolution_{i}": key for i, key in enumerate(self.convolutions)}
+
     def mode(self, mode: Mode) -> None:
         """Switch every quantizer."""
         for quantizer in self.activations.values():
             quantizer.mode = mode
+        if mode == "export":
+            for part in (*self.activations.values(), *self.convolutions.values()):
+                part.freeze()
+
+    def weights(self) -> dict[str, Tensor]:
+        """Every weight under the name it has in the eager network."""
+        own = ("quantizer_", "convolution_")
+        out = {n: p.detach() for n, p in self.module.named_parameters() if not n.startswith(own)}
+        for conv in self.convolutions.values():
+            pairs = zip(conv.names, (conv.weight, conv.bias), strict=True)
+            out |= {name: value.detach() for name, value in pairs if value is not None}
+        return out
 
     def state(self) -> dict[str, Tensor]:
         """Steps and zero points by key: what a new capture needs beside the weights."""
@@ -125,9 +141,10 @@ def _convolution(
 ) -> QuantConv2d:
     defaults = (None, None, None, [1, 1], [0, 0], [1, 1], 1)
     args = (*node.args, *defaults[len(node.args) :])
-    weight = module.get_parameter(str(args[1]) if not isinstance(args[1], fx.Node) else str(args[1].target))
-    bias = module.get_parameter(str(args[2].target)) if isinstance(args[2], fx.Node) else None
-    return QuantConv2d(weight, bias, tuple(args[3:7]), arithmetic.weights, po2, source)
+    weight_name, bias_name = (str(arg.target) if isinstance(arg, fx.Node) else "" for arg in args[1:3])
+    bias = module.get_parameter(bias_name) if bias_name else None
+    return QuantConv2d(module.get_parameter(weight_name), bias, (weight_name, bias_name),
+                       tuple(args[3:7]), arithmetic.weights, po2, source)  # fmt: skip
 
 
 def calibrate(quantized: Quantized, batches: list[tuple[Tensor, ...]]) -> None:

@@ -63,14 +63,15 @@ def fit(
         optimizer.zero_grad()
         fabric.backward(total)
         optimizer.step()
-        for name, value in parts.items():
-            curve.setdefault(name, []).append(float(value))
-        if not math.isfinite(float(total)):
-            raise GateFailedError(f"training diverged: the loss at step {step} is {float(total)}", "lower the `lr`")
+        values = {name: float(value.detach()) for name, value in parts.items()}
+        for name, value in values.items():
+            curve.setdefault(name, []).append(value)
+        if not math.isfinite(sum(values.values())):
+            raise GateFailedError(f"training diverged: the losses at step {step} are {values}", "lower the `lr`")
         if time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS:
             _save(folder / "checkpoint.pt", step + 1, net, optimizer, curve)
             saved = time.monotonic()
-        tick(step + 1, steps, "  ".join(f"{name} {float(value):.4f}" for name, value in parts.items()))
+        tick(step + 1, steps, "  ".join(f"{name} {value:.4f}" for name, value in values.items()))
     net.cpu()
     write_atomic(folder / "curve.json", json.dumps(curve).encode())
 

@@ -1,0 +1,137 @@
+"""Small views of a portable graph: initializers, makers and readers, shapes, the io record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from edgekd.errors import MissingError, RequestError
+from edgekd.schema.io import IoRecord
+
+IO_KEY = "edgekd.io"
+Array = NDArray[Any]
+
+
+def code_name(key: str) -> str:
+    """Name of the integer tensor that stands for the value `key`."""
+    return f"{key}.q"
+
+
+def read_model(path: Path) -> onnx.ModelProto:
+    """An ONNX file, checked. Raises MissingError or RequestError."""
+    try:
+        model = onnx.load(path)
+        onnx.checker.check_model(model)
+    except FileNotFoundError:
+        raise MissingError(f"graph `{path}` does not exist") from None
+    except Exception as error:  # protobuf and the checker raise their own kinds
+        raise RequestError(f"graph `{path}` is damaged: {str(error).splitlines()[0]}") from None
+    return model
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A model seen as operators over named tensors; never changed in place."""
+
+    model: onnx.ModelProto
+
+    @property
+    def nodes(self) -> list[onnx.NodeProto]:
+        """Operators in execution order."""
+        return list(self.model.graph.node)
+
+    @cached_property
+    def constants(self) -> dict[str, Array]:
+        """Initializers and Constant nodes by name."""
+        out = {t.name: numpy_helper.to_array(t) for t in self.model.graph.initializer}
+        for node in self.nodes:
+            if node.op_type == "Constant":
+                out[node.output[0]] = numpy_helper.to_array(attributes(node)["value"])
+        return out
+
+    @cached_property
+    def maker(self) -> dict[str, onnx.NodeProto]:
+        """The operator that makes a tensor."""
+        return {name: node for node in self.nodes for name in node.output}
+
+    @cached_property
+    def readers(self) -> dict[str, list[onnx.NodeProto]]:
+        """The operators that read a tensor."""
+        out: dict[str, list[onnx.NodeProto]] = {}
+        for node in self.nodes:
+            for name in node.input:
+                out.setdefault(name, []).append(node)
+        return out
+
+    @cached_property
+    def inputs(self) -> list[str]:
+        """Names of the inputs."""
+        return [v.name for v in self.model.graph.input if v.name not in self.constants]
+
+    @cached_property
+    def outputs(self) -> list[str]:
+        """Names of the outputs."""
+        return [v.name for v in self.model.graph.output]
+
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Static shape of every tensor that has one."""
+        inferred = onnx.shape_inference.infer_shapes(self.model).graph
+        values = (*inferred.value_info, *inferred.input, *inferred.output)
+        out = {v.name: tuple(d.dim_value for d in v.type.tensor_type.shape.dim) for v in values}
+        return out | {name: array.shape for name, array in self.constants.items()}
+
+    @cached_property
+    def opset(self) -> int:
+        """Version of the default operator set."""
+        return next(entry.version for entry in self.model.opset_import if entry.domain in ("", "ai.onnx"))
+
+    @property
+    def io(self) -> IoRecord:
+        """The io record in the metadata. Raises RequestError when there is none."""
+        text = next((p.value for p in self.model.metadata_props if p.key == IO_KEY), None)
+        if text is None:
+            raise RequestError("the graph carries no io record", f"write one to the metadata key `{IO_KEY}`")
+        return IoRecord.model_validate_json(text)
+
+    def codes(self) -> Iterator[onnx.NodeProto]:
+        """The QuantizeLinear operators, in order; the output of each is a tensor of codes."""
+        return (node for node in self.nodes if node.op_type == "QuantizeLinear")
+
+    def scalar(self, name: str) -> Array:
+        """A constant by name. Raises RequestError when it is computed instead."""
+        if name not in self.constants:
+            raise RequestError(f"`{name}` is computed, not a constant", "scales and zero points must be constants")
+        return self.constants[name]
+
+    def expose(self, name: str) -> bytes:
+        """The model with one more output."""
+        copy = onnx.ModelProto()
+        copy.CopyFrom(self.model)
+        if name not in self.outputs:
+            copy.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
+        return copy.SerializeToString()
+
+
+def attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    """An operator's attributes by name."""
+    return {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+
+
+def with_constants(model: onnx.ModelProto, changed: dict[str, Array]) -> onnx.ModelProto:
+    """A copy of the model with these initializers replaced or added."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    kept = [t for t in copy.graph.initializer if t.name not in changed]
+    del copy.graph.initializer[:]
+    copy.graph.initializer.extend(kept)
+    copy.graph.initializer.extend(numpy_helper.from_array(np.asarray(a), n) for n, a in changed.items())
+    return copy

@@ -1,0 +1,152 @@
+"""From torch to the portable graph: one ONNX file that carries its io record and its tensors' keys as names."""
+
+from __future__ import annotations
+
+import io as stream
+import logging
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, fx, nn
+
+from edgekd.errors import RequestError
+from edgekd.graph.model import IO_KEY, code_name
+from edgekd.quantize.capture import capture
+from edgekd.quantize.insert import Quantized, Ranges, insert
+from edgekd.schema.io import IoRecord
+from edgekd.schema.target import Arithmetic
+
+OPSET = 20
+_SCOPES = "pkg.torch.onnx.name_scopes"
+Codes = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Portable:
+    """A portable graph and the quantized torch graph it was written from."""
+
+    model: onnx.ModelProto
+    quantized: Quantized
+
+
+def export_quantized(
+    net: nn.Module, state: dict[str, Tensor] | None, arithmetic: Arithmetic, ranges: Ranges, io: IoRecord
+) -> Portable:
+    """Capture `net` at the deployed shape, put the trained quantizers back, write Q/DQ pairs.
+
+    Without `state` (an untrained net, to see whether its operators fit a target) every scale is one.
+    Raises RequestError when the network cannot be captured or its quantizers differ from the trained ones.
+    """
+    inputs = _example(io)
+    quantized = insert(capture(net, inputs), arithmetic, ranges)
+    if state is not None:
+        quantized.load_state(state)
+    quantized.mode("export")
+    model = _to_onnx(quantized.module, inputs, io)
+    _name_tensors(model, quantized.scopes | quantized.names())
+    quantized.mode("quantize")
+    return Portable(_finish(model, io), quantized)
+
+
+def export_float(net: nn.Module, io: IoRecord) -> onnx.ModelProto:
+    """The float graph at the deployed shape."""
+    inputs = _example(io)
+    return _finish(_to_onnx(capture(net, inputs).module, inputs, io), io)
+
+
+def trained_codes(quantized: Quantized, inputs: tuple[Tensor, ...]) -> Codes:
+    """The codes that training sees at every quantizer, by the value's key."""
+    codes: Codes = {}
+
+    def remember(name: str) -> Any:
+        def hook(module: Any, args: tuple[Tensor], out: Tensor) -> None:
+            owner = module.owner()
+            codes[code_name(name)] = owner.codes(args[0]).detach().numpy().astype(np.int8 if owner.qmin < 0 else np.uint8)
+
+        return hook
+
+    hooks = [quantized.module.get_submodule(scope).register_forward_hook(remember(value))
+             for scope, value in quantized.scopes.items()]  # fmt: skip
+    quantized.mode("quantize")
+    with torch.no_grad():
+        quantized.module(*inputs)
+    for hook in hooks:
+        hook.remove()
+    return codes
+
+
+def _example(io: IoRecord) -> tuple[Tensor, ...]:
+    return tuple(torch.zeros(spec.shape) for spec in io.inputs)
+
+
+def _to_onnx(module: fx.GraphModule, inputs: tuple[Tensor, ...], io: IoRecord) -> onnx.ModelProto:
+    for name in ("onnxscript", "onnx_ir", "torch.onnx"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program: Any = torch.onnx.export(
+                module.eval(),
+                inputs,
+                dynamo=True,
+                opset_version=OPSET,
+                external_data=False,
+                verbose=False,
+                input_names=[spec.name for spec in io.inputs],
+                output_names=[spec.name for spec in io.outputs],
+            )
+    except torch.onnx.OnnxExporterError as error:
+        reason = _reason(error)
+        raise RequestError(f"the network cannot be written as ONNX: {reason}", "replace that operator") from None
+    buffer = stream.BytesIO()
+    program.save(buffer)
+    return onnx.load_from_string(buffer.getvalue())
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost cause in a line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def _name_tensors(model: onnx.ModelProto, names: dict[str, str]) -> None:
+    """Name codes after the value they stand for, and constants after their layer.
+
+    The exporter merges equal pairs, so Q nodes are found by the quantizer's module in their scope, not by order.
+    """
+    renamed = {}
+    for tensor in model.graph.initializer:
+        module, _, part = tensor.name.partition(".")
+        if module in names:
+            renamed[tensor.name] = f"{names[module]}.{part.removeprefix('frozen_')}"
+            tensor.name = renamed[tensor.name]
+    for node in model.graph.node:
+        if node.op_type == "QuantizeLinear":
+            scope = next(p.value for p in node.metadata_props if p.key == _SCOPES)
+            key = next((key for module, key in names.items() if f"'{module}'" in scope), None)
+            if key is not None:
+                renamed[node.output[0]] = code_name(key)
+    for node in model.graph.node:
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+        node.output[:] = [renamed.get(name, name) for name in node.output]
+
+
+def _finish(model: onnx.ModelProto, io: IoRecord) -> onnx.ModelProto:
+    """Leave out what tells of the machine that wrote the graph, add the io record, check."""
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    for value in (*model.graph.input, *model.graph.output, *model.graph.initializer):
+        del value.metadata_props[:]
+    del model.graph.value_info[:], model.metadata_props[:], model.graph.metadata_props[:]
+    model.producer_name, model.producer_version, model.doc_string = "edgekd", "", ""
+    onnx.helper.set_model_props(model, {IO_KEY: io.model_dump_json()})
+    model = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
+    onnx.checker.check_model(model, full_check=True)
+    return model

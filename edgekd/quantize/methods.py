@@ -1,0 +1,110 @@
+"""How a student becomes integers: calibration alone (PTQ), or training with fake quantization (QAT)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from edgekd.errors import RequestError
+from edgekd.quantize.capture import capture
+from edgekd.quantize.insert import Quantized, Ranges, calibrate, insert, tap
+from edgekd.schema.recipe import Quantize
+from edgekd.schema.target import Arithmetic
+from edgekd.store import write_atomic
+from edgekd.train.loop import Losses, Tick, fit
+from edgekd.train.losses import dfd
+from edgekd.train.teach import save_weights
+
+QUANTIZERS = "quantizers.safetensors"
+Batch = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What training needs of a student: batches, the network's inputs in them, the task's loss, taps, ranges."""
+
+    batches: Callable[[int], Batch]
+    inputs: Callable[[Batch], tuple[Tensor, ...]]
+    loss: Callable[[Tensor, Batch], Tensor]
+    taps: tuple[str, ...]
+    ranges: Ranges
+
+
+def ptq(net: nn.Module, source: Source, arithmetic: Arithmetic, config: Quantize, folder: Path) -> None:
+    """Post-training quantization, the control of QAT: calibrate, keep the weights, write both to `folder`."""
+    captured = capture(net, source.inputs(source.batches(0)))
+    quantized = insert(captured, arithmetic, source.ranges)
+    calibrate(quantized, _calibration(source, config))
+    save_quantized(net, quantized, folder)
+
+
+def qat(
+    net: nn.Module,
+    teacher: nn.Module,
+    source: Source,
+    arithmetic: Arithmetic,
+    config: Quantize,
+    folder: Path,
+    tick: Tick,
+) -> None:
+    """Quantization-aware training of `net` against the frozen `teacher`, in the target's arithmetic.
+
+    Loss: the task's plus `config.dfd` times the bottleneck distance at each tap, one teacher pass a step. Ranges are
+    learned until `config.freeze` of the steps, then stay.
+    """
+    example = source.inputs(source.batches(0))
+    captured, observed = capture(net, example), capture(teacher.requires_grad_(False), example)
+    taps = [(tap(captured, path), tap(observed, path)) for path in source.taps]
+    quantized = insert(captured, arithmetic, source.ranges)
+    calibrate(quantized, _calibration(source, config))
+
+    def losses(model: nn.Module, batch: Batch) -> Losses:
+        inputs = source.inputs(batch)
+        with torch.no_grad():
+            observed.module.to(inputs[0].device)(*inputs)
+        parts = {"task": source.loss(_single(model(*inputs)), batch)}
+        for path, (student_tap, teacher_tap) in zip(source.taps, taps, strict=True):
+            parts[f"dfd {path}"] = config.dfd * dfd(student_tap.value, teacher_tap.value)
+        return parts
+
+    def freeze(step: int) -> None:
+        if step >= config.freeze * config.steps:
+            for quantizer in quantized.activations.values():
+                quantizer.log_scale.requires_grad_(False)
+
+    parameters = [p for p in quantized.module.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(parameters, lr=config.lr)
+    fit(quantized.module, optimizer, losses, source.batches,
+        steps=config.steps, warmup=0.0, folder=folder, tick=tick, at_step=freeze)  # fmt: skip
+    save_quantized(net, quantized, folder)
+
+
+def _single(outputs: Tensor | tuple[Tensor, ...]) -> Tensor:
+    return outputs if isinstance(outputs, Tensor) else outputs[0]
+
+
+def _calibration(source: Source, config: Quantize) -> list[tuple[Tensor, ...]]:
+    """The first training batches; QAT's own, so nothing is seen that training does not see."""
+    return [source.inputs(source.batches(step)) for step in range(config.calibration_batches)]
+
+
+def save_quantized(net: nn.Module, quantized: Quantized, folder: Path) -> None:
+    """Trained weights under the eager net's names, and the quantizers' state by key."""
+    net.load_state_dict(net.state_dict() | quantized.weights())
+    save_weights(net, folder)
+    write_atomic(folder / QUANTIZERS, save(quantized.state()))
+
+
+def load_quantizers(folder: Path) -> dict[str, Tensor]:
+    """The state that `save_quantized` wrote. Raises RequestError when the file is damaged."""
+    try:
+        return load_file(folder / QUANTIZERS)
+    except Exception as error:  # safetensors and the file system each raise their own
+        reason = str(error).splitlines()[0]
+        raise RequestError(f"`{folder / QUANTIZERS}` is damaged: {reason}", f"delete `{folder}`, run again") from None
+
