@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with a request: where, what, and the next step."""
+    """One thing that is wrong with a request: where, what, the next step; `missing` when it is only not here."""
 
     where: str
     message: str
     hint: str = ""
+    missing: bool = False
 
     def __str__(self) -> str:
         return f"{self.where}: {self.message}" if self.where else self.message
@@ -46,6 +50,7 @@ class ProblemsError(RequestError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("; ".join(map(str, problems)))
         self.problems = tuple(problems)
+        self.exit_code = MissingError.exit_code if all(p.missing for p in problems) else RequestError.exit_code
 
 
 class MissingError(EdgekdError):
@@ -60,3 +65,14 @@ def nearest(name: str, known: Sequence[str]) -> str:
     if close:
         return f"did you mean `{close[0]}`?"
     return "known: " + ", ".join(f"`{k}`" for k in known)
+
+
+def gather(problems: list[Problem], where: str, make: Callable[[], T]) -> T | None:
+    """What `make` gives, or None with its problems added to the list."""
+    try:
+        return make()
+    except ProblemsError as error:
+        problems += error.problems
+    except EdgekdError as error:
+        problems.append(Problem(where, error.message, error.hint, isinstance(error, MissingError)))
+    return None

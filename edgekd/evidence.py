@@ -15,6 +15,8 @@ from pydantic import Field
 from edgekd.errors import MissingError, RequestError
 from edgekd.resources import sha256
 from edgekd.schema.base import Strict
+from edgekd.schema.recipe import Recipe
+from edgekd.schema.target import Target
 
 Kind = Literal["measured", "simulated", "estimated"]
 
@@ -74,18 +76,37 @@ class Ledger:
         return [Figure.model_validate_json(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
 
 
+class ArmRecord(Strict):
+    """An arm in a bundle."""
+
+    title: str
+    method: str
+    graph: str = Field(description="Its ONNX file in the bundle.")
+
+
+class EngineRecord(Strict):
+    """An engine in a bundle; what it is lies in `artifacts/NAME/artifact.json`."""
+
+    role: Literal["target", "stand-in"] = Field(
+        description="A stand-in computes the target's arithmetic, not its speed."
+    )
+    why: str = Field("", description="Why a stand-in's answers tell something about the target's.")
+
+
 class Manifest(Strict):
     """What a bundle holds and how it came to be (schema version 1)."""
 
     schema_version: Literal[1] = Field(1, alias="schema")
-    created: str
-    recipe: dict[str, Any] = Field(description="The resolved recipe, every default written out.")
-    target: dict[str, Any] = Field(description="The resolved descriptor and the chosen engine.")
-    arms: dict[str, dict[str, str]] = Field(description="Per arm: title, method, graph file.")
-    engines: dict[str, dict[str, Any]] = Field(description="Per engine: folder, whether it stands in, why.")
-    data: dict[str, str] = Field(description="SHA-256 of every data file.")
+    name: str = Field(description="The run's name.")
+    created: str = Field(description="UTC time, ISO 8601.")
+    recipe: Recipe = Field(description="The resolved recipe, every default written out.")
+    target: Target = Field(description="The resolved descriptor and the chosen engine.")
+    arms: dict[str, ArmRecord]
+    engines: dict[str, EngineRecord]
+    data: dict[str, str] = Field(description="SHA-256 of every data file, as FOLDER/FILE.")
     steps: dict[str, str] = Field(description="Key of every step.")
     versions: dict[str, str] = Field(description="Python, edgekd and the packages that took part.")
+    host: str = Field(description="The machine that trained and compiled.")
     files: dict[str, str] = Field(description="SHA-256 of every file of the bundle.")
 
 
@@ -100,7 +121,7 @@ class Bundle:
             raise MissingError(f"`{folder}` holds no bundle", "give the folder that `edgekd compress` printed")
         try:
             self.manifest = Manifest.model_validate_json(manifest.read_text(encoding="utf-8"))
-        except ValueError as error:
+        except ValueError as error:  # pydantic's errors are ValueErrors
             raise RequestError(f"`{manifest}` is damaged: {str(error).splitlines()[0]}") from None
 
     @property

@@ -35,14 +35,25 @@ class Key:
 
 
 def step_key(
-    kind: str, config: Any, needs: Sequence[Key], code: Sequence[str], packages: Sequence[str] = ()
+    kind: str,
+    config: Any,
+    needs: Sequence[Key],
+    *,
+    code: Sequence[str],
+    files: Sequence[Path] = (),
+    packages: Sequence[str] = (),
 ) -> Key:
-    """The key of a step: `config` is JSON, `code` names modules, `packages` the distributions that matter."""
+    """The key of a step.
+
+    `config` is JSON; `code` names modules, which count with all they import; `files` count alone; `packages` are the
+    distributions that matter.
+    """
     parts = {
         "kind": kind,
         "config": config,
         "needs": [need.hex for need in needs],
         "code": code_digest(tuple(sorted(code))),
+        "files": [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files)],
         "packages": {name: installed(name) for name in sorted(packages)},
     }
     return Key(kind, digest(parts))

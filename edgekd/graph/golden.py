@@ -151,7 +151,12 @@ def _accumulator(x: Codes, weight: Codes, offset: Array | None) -> type[np.float
 
 
 def convolution(
-    x: Array, weight: Array, strides: Sequence[int], pads: Sequence[int], dilations: Sequence[int], groups: int
+    x: Array,
+    weight: Array,
+    strides: Sequence[int],
+    pads: Sequence[int],
+    dilations: Sequence[int],
+    groups: int,
 ) -> Array:
     """(N, C, H, W) with (O, C / groups, kh, kw) to (N, O, H', W'), as ONNX Conv without bias."""
     x = np.pad(x, ((0, 0), (0, 0), (pads[0], pads[2]), (pads[1], pads[3])))
@@ -205,7 +210,9 @@ def _max_pool(args: Sequence[Value], attrs: dict[str, Any]) -> Value:
     return out
 
 
-def _elementwise(function: Callable[[Float, Float], Float]) -> Callable[[Sequence[Value], dict[str, Any]], Value]:
+def _elementwise(
+    function: Callable[[Float, Float], Float],
+) -> Callable[[Sequence[Value], dict[str, Any]], Value]:
     return lambda args, attrs: function(real(args[0]), real(args[1]))
 
 
@@ -224,4 +231,3 @@ _OPERATORS: dict[str, Callable[[Sequence[Value], dict[str, Any]], Value]] = {
     "Concat": lambda args, attrs: np.concatenate([real(a) for a in args], attrs["axis"]),
     "Identity": lambda args, attrs: args[0],
 }
-

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edgekd.errors import MissingError, RequestError
-from edgekd.resources import folder
+from edgekd.resources import folder, sha256
 from edgekd.schema.io import ImageInput, ImageOutput
 
 Picture = NDArray[np.uint8]
@@ -89,3 +89,8 @@ def _blur(x: NDArray[np.float64]) -> NDArray[np.float64]:
         views = np.lib.stride_tricks.sliding_window_view(x, 11, axis=axis)
         x = views @ (window / window.sum())
     return x
+
+
+def data_digests(folders: tuple[str, ...]) -> dict[str, str]:
+    """SHA-256 of every picture in these data folders, as FOLDER/FILE."""
+    return {f"{name}/{path.name}": sha256(path) for name in folders for path in picture_files(name)}

@@ -66,7 +66,9 @@ def trained_codes(quantized: Quantized, inputs: tuple[Tensor, ...]) -> Codes:
     def remember(name: str) -> Any:
         def hook(module: Any, args: tuple[Tensor], out: Tensor) -> None:
             owner = module.owner()
-            codes[code_name(name)] = owner.codes(args[0]).detach().numpy().astype(np.int8 if owner.qmin < 0 else np.uint8)
+            codes[code_name(name)] = (
+                owner.codes(args[0]).detach().numpy().astype(np.int8 if owner.qmin < 0 else np.uint8)
+            )
 
         return hook
 

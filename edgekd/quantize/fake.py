@@ -75,9 +75,7 @@ class Quantizer(nn.Module):
 class ActivationQuantizer(Quantizer):
     """Per tensor; the range comes from calibration, or is `fixed` where it is known (network input, sigmoid)."""
 
-    def __init__(
-        self, spec: Activations, power_of_two: bool, fixed: tuple[float, float] | None = None
-    ) -> None:
+    def __init__(self, spec: Activations, power_of_two: bool, fixed: tuple[float, float] | None = None) -> None:
         qmin, qmax = (-(2 ** (spec.bits - 1)), 2 ** (spec.bits - 1) - 1) if spec.signed else (0, 2**spec.bits - 1)
         super().__init__((), qmin, qmax, power_of_two)
         self.symmetric, self.fixed = spec.symmetric, fixed

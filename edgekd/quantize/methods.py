@@ -107,4 +107,3 @@ def load_quantizers(folder: Path) -> dict[str, Tensor]:
     except Exception as error:  # safetensors and the file system each raise their own
         reason = str(error).splitlines()[0]
         raise RequestError(f"`{folder / QUANTIZERS}` is damaged: {reason}", f"delete `{folder}`, run again") from None
-

@@ -22,9 +22,7 @@ class ImageInput(Strict):
     scale: float = Field(1 / 255, description="Pixel codes 0..255 times this give the range [0, 1].")
     mean: tuple[float, ...] = Field(description="Subtracted per channel after scaling.")
     std: tuple[float, ...] = Field(description="Divided by per channel after the mean.")
-    resize: Literal["tile"] = Field(
-        "tile", description="`tile`: pictures of other sizes are cut into reflected, overlapping tiles."
-    )
+    resize: Literal["none"] = Field("none", description="`none`: pictures must have the input's size.")
 
 
 class ImageOutput(Strict):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -64,6 +64,17 @@ def nest(flat: Mapping[str, Any]) -> Table:
     return out
 
 
+M = TypeVar("M", bound=BaseModel)
+
+
+def parse(model: type[M], table: Mapping[str, Any], where: str) -> M:
+    """A table as a model. Raises ProblemsError with every mistake, each placed under `where`."""
+    try:
+        return model.model_validate(dict(table))
+    except ValidationError as error:
+        raise ProblemsError(problems_of(error, model, where)) from None
+
+
 def problems_of(error: ValidationError, model: type[BaseModel], where: str) -> list[Problem]:
     """Pydantic's errors in our words; unknown keys come with the nearest known one."""
     out = []
@@ -103,11 +114,7 @@ def boards() -> dict[str, Path]:
 
 def load_board(path: Path) -> Board:
     """A board descriptor, with what it `extends` laid under it."""
-    table = _extended(path, ())
-    try:
-        return Board.model_validate(table)
-    except ValidationError as error:
-        raise ProblemsError(problems_of(error, Board, path.name)) from None
+    return parse(Board, _extended(path, ()), path.name)
 
 
 def _extended(path: Path, seen: tuple[Path, ...]) -> Table:
@@ -144,16 +151,10 @@ def find_target(name: str) -> Target:
 
 def load_recipe(path: Path, overrides: Table) -> Recipe:
     """A recipe file with overrides laid on it. Raises ProblemsError with every mistake."""
-    try:
-        return Recipe.model_validate(merge(read_toml(path), overrides))
-    except ValidationError as error:
-        raise ProblemsError(problems_of(error, Recipe, path.name)) from None
+    return parse(Recipe, merge(read_toml(path), overrides), path.name)
 
 
 def arm_recipe(recipe: Recipe, arm: str) -> Recipe:
     """The recipe as the arm sees it: its `set` laid on top."""
     table = recipe.model_dump(mode="json", by_alias=True)
-    try:
-        return Recipe.model_validate(merge(table, nest(recipe.arms[arm].set)))
-    except ValidationError as error:
-        raise ProblemsError(problems_of(error, Recipe, f"arms.{arm}.set")) from None
+    return parse(Recipe, merge(table, nest(recipe.arms[arm].set)), f"arms.{arm}.set")

@@ -11,6 +11,7 @@ from pydantic import Field
 from edgekd.graph.images import decode_picture, encode_picture, load_pictures, psnr, ssim
 from edgekd.schema.base import Strict
 from edgekd.schema.io import ImageInput, ImageOutput, IoRecord
+from edgekd.schema.load import parse
 from edgekd.students.base import Sample
 
 Picture = NDArray[np.uint8]
@@ -48,7 +49,7 @@ class DenoiseTask:
     about = "real photographs, white Gaussian noise synthesised with a fixed seed, clipped and rounded to 8 bits"
 
     def __init__(self, data: dict[str, Any], seed: int) -> None:
-        self.config = DataConfig.model_validate(data)
+        self.config = parse(DataConfig, data, "data")
         self.seed = seed
 
     def folders(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from edgekd.graph.images import load_pictures
+from edgekd.schema.load import parse
 from edgekd.students.qdr.network import build
 from edgekd.students.qdr.task import DataConfig, ModelConfig, add_noise
 
@@ -19,8 +20,8 @@ class RestorationStudent:
     taps = ("gate.3",)  # the bottleneck, after its gate
 
     def __init__(self, model: dict[str, Any], data: dict[str, Any], seed: int) -> None:
-        self.model = ModelConfig.model_validate(model)
-        self.data = DataConfig.model_validate(data)
+        self.model = parse(ModelConfig, model, "model")
+        self.data = parse(DataConfig, data, "data")
         self.seed = seed
         self._pictures: list[np.ndarray[Any, np.dtype[np.uint8]]] = []
 

@@ -1,0 +1,1 @@
+"""One folder a backend: check a portable graph, compile it. No torch."""

@@ -1,0 +1,78 @@
+"""What a backend is, and the record of what it made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from pydantic import BaseModel, Field
+
+from edgekd.errors import MissingError, Problem, RequestError
+from edgekd.graph.model import Array, Graph
+from edgekd.schema.base import Strict
+from edgekd.schema.target import Engine
+
+RECORD = "artifact.json"
+_QUANTIZATION = ("QuantizeLinear", "DequantizeLinear", "Constant")
+
+
+class Artifact(Strict):
+    """What was compiled, `artifact.json` beside it. A kit is everything up to the step that needs the device."""
+
+    backend: str
+    kind: Literal["artifact", "kit"]
+    tool: str = Field(description="Program and version that compiled it.")
+    model: str = Field(description="File that is run, or that the device compiles.")
+    runner: Literal["ort", "ov"] | None = Field(None, description="Runner that opens it here.")
+    options: dict[str, Any] = Field(default_factory=dict, description="What the runner is told.")
+    observe: Literal["each", "all"] = Field(
+        "each",
+        description="`each`: tensors are looked at one at a time, since exposing them changes what is fused.",
+    )
+    facts: dict[str, Any] = Field(default_factory=dict, description="What the compiler reported.")
+
+
+def read_artifact(folder: Path) -> Artifact:
+    """The record in an artifact's folder. Raises MissingError or RequestError."""
+    try:
+        return Artifact.model_validate_json((folder / RECORD).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise MissingError(f"`{folder / RECORD}` does not exist", "compile again with `edgekd compress`") from None
+    except ValueError:
+        raise RequestError(f"`{folder / RECORD}` is damaged", "compile again with `edgekd compress`") from None
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a backend compiles: the portable graph, its float twin, and inputs with the golden outputs."""
+
+    graph: Graph
+    reference: Graph
+    inputs: list[dict[str, Array]]
+    expected: list[dict[str, Array]]
+
+
+class Backend(Protocol):
+    """Checks and compiles portable graphs for one engine."""
+
+    package: str | None
+    Options: type[BaseModel]
+
+    def check(self, graph: Graph, engine: Engine) -> list[Problem]:
+        """Every reason why the engine would not run the graph as it stands."""
+
+    def compile(self, job: Job, options: Any, out: Path) -> Artifact:
+        """Compile into the folder `out`."""
+
+
+def check_operators(graph: Graph, engine: Engine) -> list[Problem]:
+    """Operators and opset against the descriptor."""
+    problems = []
+    known = {*engine.operators, *_QUANTIZATION}
+    where = {node.op_type: node.output[0] for node in reversed(graph.nodes) if node.op_type not in known}
+    for kind, name in sorted(where.items()):
+        problems.append(Problem(name, f"the engine does not run `{kind}`", "replace it in the network"))
+    if graph.opset > engine.opset:
+        problems.append(Problem("opset", f"the graph has {graph.opset}, the engine reads {engine.opset}"))
+    return problems

@@ -1,0 +1,1 @@
+"""ONNX Runtime: the portable graph is its input."""

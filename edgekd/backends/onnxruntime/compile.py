@@ -1,0 +1,47 @@
+"""The portable graph, loaded by ONNX Runtime as it stands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+from pydantic import Field
+
+from edgekd.backends.base import Artifact, Job, check_operators
+from edgekd.errors import Problem
+from edgekd.graph.model import Graph
+from edgekd.schema.base import Strict
+from edgekd.schema.target import Engine
+
+
+class Options(Strict):
+    """Options of the engine."""
+
+    optimise: bool = Field(True, description="Graph optimisations all on, or all off.")
+
+
+class OnnxRuntime:
+    """ONNX Runtime on the CPU."""
+
+    package = "onnxruntime"
+    Options = Options
+
+    def check(self, graph: Graph, engine: Engine) -> list[Problem]:
+        """Operators and opset."""
+        return check_operators(graph, engine)
+
+    def compile(self, job: Job, options: Options, out: Path) -> Artifact:
+        """Write the graph and load it once."""
+        from edgekd.runners import ort
+
+        onnx.save(job.graph.model, out / "model.onnx")
+        ort.Session(out / "model.onnx", optimise=options.optimise).run(job.inputs[0])
+        return Artifact(
+            backend="onnxruntime",
+            kind="artifact",
+            tool=ort.TOOL,
+            model="model.onnx",
+            runner="ort",
+            options={"optimise": options.optimise},
+            observe="each" if options.optimise else "all",
+        )

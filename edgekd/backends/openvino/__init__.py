@@ -1,0 +1,1 @@
+"""OpenVINO: the portable graph as IR."""

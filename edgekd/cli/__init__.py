@@ -1,0 +1,44 @@
+"""The command line. One file a verb: parse, call, print. torch is imported by what trains, not here."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from edgekd.cli import bench, compress, doctor, init, inspect, run, students, targets, verify
+
+app = typer.Typer(
+    name="edgekd",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Distil, quantize, compile and verify small vision networks for the edge. Begin with: edgekd compress --target jetson",
+)
+for verb in (compress, verify, bench, run, inspect, init, targets, students, doctor):
+    app.command(verb.NAME)(verb.main)
+
+
+@app.callback(invoke_without_command=True)
+def version(show: bool = typer.Option(False, "--version", help="Print the version and stop.")) -> None:
+    """Print the version."""
+    if show:
+        from edgekd import __version__
+
+        typer.echo(f"edgekd {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; a mistake of the user never ends in a traceback."""
+    from edgekd.cli.console import fail
+
+    try:
+        code = app(standalone_mode=False)
+    except Exception as error:
+        code = fail(error)
+    except KeyboardInterrupt:
+        print("\nerror: interrupted\nhint: run the same command again; finished steps are kept", file=sys.stderr)
+        code = 130
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,46 @@
+"""`edgekd doctor`: what can be done on this host."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+NAME = "doctor"
+
+
+def main(json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False) -> None:
+    """Say what is installed here, and which targets can be trained for, run and measured on this host."""
+    import platform
+    import shutil
+
+    from edgekd.backends.registry import is_installed
+    from edgekd.cli import console
+    from edgekd.devices.local import is_board
+    from edgekd.evidence import host
+    from edgekd.schema.load import boards, load_board
+    from edgekd.store import installed
+
+    packages = {name: installed(name) for name in ("torch", "onnx", "onnxruntime", "openvino", "lightning-fabric")}
+    found = [load_board(path) for path in boards().values()]
+    abilities = {
+        board.name: {
+            "compile": [name for name, engine in board.engines.items() if is_installed(engine.backend)],
+            "measure here": is_board(board.reach),
+        }
+        for board in found
+    }
+    trtexec = shutil.which("trtexec") or shutil.which("/usr/src/tensorrt/bin/trtexec")
+    if json:
+        console.emit({"host": host(), "python": platform.python_version(), "packages": packages,
+                      "trtexec": trtexec, "targets": abilities})  # fmt: skip
+        return
+    print(f"host     {host()}\npython   {platform.python_version()}")
+    for name, version in packages.items():
+        print(f"{name:<16} {version}")
+    print(f"{'trtexec':<16} {trtexec or 'absent: compiling for a Jetson gives a kit'}")
+    print(f"training         {'possible' if packages['torch'] != 'absent' else 'needs pip install edgekd[train]'}\n")
+    rows = [
+        [name, ", ".join(a["compile"]) or "none", "yes" if a["measure here"] else "no"] for name, a in abilities.items()
+    ]  # type: ignore[arg-type]
+    console.table(["target", "engines that compile here", "latency can be measured here"], rows)

@@ -1,0 +1,68 @@
+"""Progress of a run on a terminal; silence elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from edgekd.pipeline import Reporter
+from edgekd.plan import Plan
+
+
+class TerminalReporter(Reporter):
+    """Prints the plan; on a terminal, a line a step and a bar with an estimate where a step takes long."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet = quiet
+        self.live = sys.stderr.isatty() and not quiet
+        self._bar: Any = None
+        self._task: Any = None
+        self._name = ""
+
+    def plan(self, plan: Plan, cached: set[str]) -> None:
+        """The resolved plan on stdout."""
+        if self.quiet:
+            return
+        from edgekd.cli.console import table
+
+        print(f"{plan.recipe.student} for {plan.target.board.title}: {plan.target.arithmetic.name}, run {plan.name}")
+        rows = [
+            [step.name, str(step.key).rpartition("-")[2][:8], "in the store" if step.name in cached else "to do", ", ".join(step.needs)]
+            for step in plan.steps.values()
+        ]  # fmt: skip
+        table(["step", "key", "state", "builds on"], rows)
+        for note in plan.notes:
+            print(f"note: {note}; {note.hint}")
+        print(flush=True)
+
+    def step(self, name: str, cached: bool) -> None:
+        """A step begins."""
+        self.stop()
+        self._name = name
+        if self.live and not cached:
+            print(f"· {name}", file=sys.stderr, flush=True)
+
+    def tick(self, done: int, total: int, text: str) -> None:
+        """A bar with the time that is left."""
+        if not self.live:
+            return
+        if self._bar is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self._bar = Progress(TextColumn("  "), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+                                 TextColumn("{task.description}"), console=Console(stderr=True), transient=True)  # fmt: skip
+            self._bar.start()
+            self._task = self._bar.add_task(text, total=total)
+        self._bar.update(self._task, completed=done, description=text)
+
+    def say(self, text: str) -> None:
+        """What a step is busy with."""
+        if self.live:
+            print(f"    {text}", file=sys.stderr, flush=True)
+
+    def stop(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None

@@ -1,0 +1,30 @@
+"""`edgekd students`: the networks edgekd can train."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+NAME = "students"
+
+
+def main(
+    name: Annotated[str | None, typer.Argument(help="A student whose default recipe to show.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+) -> None:
+    """List students, or show one's default recipe."""
+    from edgekd.cli import console
+    from edgekd.schema.load import read_toml
+    from edgekd.students.registry import find_student, students
+
+    if name is not None:
+        recipe = find_student(name).recipe
+        if json:
+            console.emit(read_toml(recipe))
+        else:
+            print(recipe.read_text(encoding="utf-8"), end="")
+    elif json:
+        console.emit({key: entry.about for key, entry in students().items()})
+    else:
+        console.table(["student", "what"], [[key, entry.about] for key, entry in students().items()])

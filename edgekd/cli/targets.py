@@ -1,0 +1,52 @@
+"""`edgekd targets`: the boards edgekd knows."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+NAME = "targets"
+
+
+def main(
+    name: Annotated[str | None, typer.Argument(help="A target to show in full.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+) -> None:
+    """List targets, or show one field by field with its sources."""
+    from edgekd.cli import console
+    from edgekd.schema.load import boards, find_target, load_board
+
+    if name is None:
+        found = [load_board(path) for path in boards().values()]
+        if json:
+            console.emit([board.model_dump(mode="json", by_alias=True) for board in found])
+            return
+        rows = [
+            [b.name, ", ".join(b.aliases), e, engine.arithmetic.name, engine.validated, b.title]
+            for b in found
+            for e, engine in sorted(b.engines.items(), key=lambda item: item[0] != b.engine)
+        ]
+        console.table(["target", "alias", "engine", "arithmetic", "validated", "board"], rows)
+        return
+    target = find_target(name)
+    if json:
+        console.emit(target.board.model_dump(mode="json", by_alias=True))
+        return
+    a, engine, board = target.arithmetic, target.engine, target.board
+    print(f"{target.name}: {board.title}, engine {target.engine_name} (validated: {engine.validated})")
+    signed, kind = (
+        ("int8" if a.activations.signed else "uint8"),
+        ("symmetric" if a.activations.symmetric else "affine"),
+    )
+    print(f"activations  {signed}, {kind}, one scale per tensor, {a.scale} scales")
+    print(f"weights      int{a.weights.bits}, symmetric, one scale per {a.weights.per}; biases on the {a.bias} grid")
+    print(f"rounding     {a.rounding}")
+    print(f"quantized    inputs of {', '.join(a.placement.quantize)}; output {a.placement.output}")
+    print(f"fused        {', '.join('+'.join(chain) for chain in a.placement.fused)}")
+    for stand_in in engine.stand_ins:
+        print(f"stand-in     {stand_in.backend}: {stand_in.why}")
+    print(f"memory       {board.cost.memory_bytes:,} bytes")
+    print("sources")
+    for field, source in board.sources.items():
+        print(f"  {field}: {source}")

@@ -1,0 +1,26 @@
+"""Percentiles and bootstrap intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.float64]
+PERCENTILES = (5, 50, 90, 95, 99)
+
+
+def percentiles(values: Sequence[float]) -> dict[str, float]:
+    """Percentiles as `p50`, ..., with `min`, `max` and `mean`."""
+    array = np.asarray(values, float)
+    out = {f"p{p}": float(np.percentile(array, p)) for p in PERCENTILES}
+    return out | {"min": float(array.min()), "max": float(array.max()), "mean": float(array.mean())}
+
+
+def bootstrap(rows: Rows, statistic: Callable[[Rows], float], draws: int = 2000, seed: int = 0) -> tuple[float, float]:
+    """95 % percentile interval of `statistic` over resampled rows (Efron 1979); the same numbers every time."""
+    rng = np.random.default_rng(seed)
+    picks = rng.integers(0, len(rows), (draws, len(rows)))
+    low, high = np.percentile([statistic(rows[pick]) for pick in picks], [2.5, 97.5])
+    return float(low), float(high)

@@ -1,0 +1,70 @@
+"""Charts as SVG that takes the page's text colour, so that they are read in light and dark."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+_INK = "#010203"  # stands for the page's text colour until the SVG is written
+COLORS = ("#3b82f6", "#f59e0b", "#10b981", "#ef4444", "#8b5cf6", "#64748b")
+
+
+def curves(series: Mapping[str, Sequence[float]], ylabel: str) -> str:
+    """Lines over training steps, logarithmic, each smoothed over 2 % of its steps."""
+    figure, axes = _figure(ylabel, "step")
+    for color, (name, values) in zip(COLORS * 9, series.items(), strict=False):
+        width = max(1, len(values) // 50)
+        smooth = np.convolve(values, np.full(width, 1 / width), "valid")
+        axes.plot(np.arange(len(smooth)) + width, smooth, label=name, color=color, linewidth=1.6)
+    axes.set_yscale("log")
+    axes.legend(frameon=False, fontsize=9)
+    return _svg(figure)
+
+
+def per_sample(columns: Mapping[str, Mapping[str, float]], ylabel: str) -> str:
+    """One dot a sample and subject: the same sample at the same place on the x axis."""
+    figure, axes = _figure(ylabel, "")
+    ids = list(next(iter(columns.values())))
+    for color, (name, values) in zip(COLORS * 9, columns.items(), strict=False):
+        axes.plot(range(len(ids)), [values[i] for i in ids], "o", label=name, color=color, markersize=5, alpha=0.85)
+    axes.set_xticks(range(len(ids)), ids, rotation=45, ha="right", fontsize=8)
+    axes.legend(frameon=False, fontsize=9, ncols=2)
+    return _svg(figure)
+
+
+def _figure(ylabel: str, xlabel: str) -> tuple[Any, Any]:
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 3.2), layout="constrained")
+    FigureCanvasSVG(figure)
+    figure.patch.set_alpha(0)
+    axes = figure.add_subplot()
+    axes.patch.set_alpha(0)
+    axes.set_ylabel(ylabel, color=_INK)
+    axes.set_xlabel(xlabel, color=_INK)
+    axes.tick_params(colors=_INK, which="both", labelsize=9)
+    axes.grid(alpha=0.2, color=_INK)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(_INK)
+    return figure, axes
+
+
+def _svg(figure: Any) -> str:
+    import matplotlib
+
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "edgekd", "font.family": "sans-serif",
+                                "text.color": _INK, "legend.labelcolor": _INK}):  # fmt: skip
+        for text in figure.findobj(matplotlib.text.Text):
+            text.set_color(_INK)
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    svg = re.sub(r"^.*?(?=<svg)", "", buffer.getvalue(), flags=re.DOTALL)
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'(<svg[^>]*?) width="[^"]*" height="[^"]*"|(<svg[^>]*?) height="[^"]*"', r"\1\2", svg, count=1)
+    return svg.replace(_INK, "currentColor")

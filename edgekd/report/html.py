@@ -1,0 +1,146 @@
+"""One self-contained HTML file from a run's folder: bundle, ledger, pictures."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from PIL import Image
+
+from edgekd.backends.base import read_artifact
+from edgekd.evidence import Bundle, Figure
+from edgekd.graph.model import Graph, read_model
+from edgekd.report.charts import curves, per_sample
+from edgekd.store import write_atomic
+from edgekd.students.registry import find_student
+
+Figures = dict[tuple[str, str], Figure]
+
+
+def write_report(bundle: Bundle) -> Path:
+    """Write `report.html` beside the bundle."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {"si": si, "interval": interval, "percent": lambda x: f"{100 * x:.2f} %"}
+    page = environment.get_template("template.html.jinja").render(**content(bundle))
+    path = bundle.run / "report.html"
+    write_atomic(path, page.encode())
+    return path
+
+
+def content(bundle: Bundle) -> dict[str, Any]:
+    """Everything the template shows."""
+    manifest, recipe = bundle.manifest, bundle.manifest.recipe
+    latest: Figures = {(f.name, f.subject): f for f in bundle.ledger.read()}
+    task = find_student(recipe.student).make_task(recipe.data, recipe.seed)
+    gates = latest["failed gates", manifest.name]
+    return {
+        "manifest": manifest,
+        "recipe": recipe,
+        "target": manifest.target,
+        "task": task,
+        "gates": gates,
+        "rows": _rows(bundle, latest, task.input_name, task.metric),
+        "hops": [f for (name, _), f in latest.items() if name == "parity"],
+        "costs": _costs(latest, [recipe.teacher, recipe.ship]),
+        "latencies": [f for (name, _), f in latest.items() if name == "latency"],
+        "samples": _samples(bundle, task.input_name),
+        "curves": Markup(curves(_curves(bundle), "loss")),
+        "dots": Markup(per_sample(_dots(bundle, latest, task), f"{task.metric.upper()} in {task.unit}")),
+        "engines": {name: (record, read_artifact(bundle.path / "artifacts" / name))
+                    for name, record in manifest.engines.items()},
+        "io": Graph(read_model(bundle.path / "graph.onnx")).io,
+        "recipe_json": json.dumps(recipe.plain(), indent=1),
+        "target_json": json.dumps(manifest.target.plain(), indent=1),
+        "titles": {task.input_name: task.input_name, **{name: arm.title for name, arm in manifest.arms.items()}},
+    }  # fmt: skip
+
+
+def _rows(bundle: Bundle, latest: Figures, raw: str, metric: str) -> list[dict[str, Any]]:
+    """The table of arms and artifacts."""
+    manifest = bundle.manifest
+    subjects = [raw, *manifest.arms, *manifest.engines]
+    titles = {name: arm.title for name, arm in manifest.arms.items()}
+    return [
+        {
+            "title": titles.get(subject, subject),
+            "engine": subject in manifest.engines,
+            "ship": subject == manifest.recipe.ship,
+            "stand_in": subject in manifest.engines and manifest.engines[subject].role == "stand-in",
+            "metric": latest[metric, subject],
+            "ssim": latest.get(("ssim", subject)),
+            "gain": latest[metric, subject].value - latest[metric, raw].value,
+            "retained": latest.get(("retained", subject)),
+        }
+        for subject in subjects
+        if (metric, subject) in latest
+    ]
+
+
+def _costs(latest: Figures, arms: list[str]) -> list[dict[str, Any]]:
+    titles = {"parameters": "parameters", "macs": "multiply-accumulates", "weight_bytes": "weights and biases",
+              "peak_activation_bytes": "peak activations"}  # fmt: skip
+    return [{"title": title, "figures": [latest[name, arm] for arm in arms]} for name, title in titles.items()]
+
+
+def _curves(bundle: Bundle) -> dict[str, list[float]]:
+    out = {}
+    for name, arm in bundle.manifest.arms.items():
+        path = bundle.path / "arms" / f"{name}.curve.json"
+        if path.exists():
+            for part, values in json.loads(path.read_text(encoding="utf-8")).items():
+                out[f"{arm.title}: {part}"] = values
+    return out
+
+
+def _dots(bundle: Bundle, latest: Figures, task: Any) -> dict[str, dict[str, float]]:
+    recipe, arms = bundle.manifest.recipe, bundle.manifest.arms
+    titles = {task.input_name: task.input_name, recipe.teacher: arms[recipe.teacher].title,
+              recipe.ship: arms[recipe.ship].title}  # fmt: skip
+    return {title: latest[task.metric, subject].details for subject, title in titles.items()}
+
+
+def _samples(bundle: Bundle, raw: str) -> list[dict[str, Any]]:
+    """Pictures by sample: what is seen, and the error below it."""
+    recipe, arms, folder = bundle.manifest.recipe, bundle.manifest.arms, bundle.run / "pictures"
+    out = []
+    for truth in sorted(folder.glob("*--truth.png")):
+        sample = truth.name.removesuffix("--truth.png")
+        columns = []
+        for subject in (raw, recipe.teacher, recipe.ship):
+            path = folder / f"{sample}--{subject}.png"
+            title = arms[subject].title if subject in arms else subject
+            columns.append({"title": title, "picture": _inline(path),
+                            "error": _inline(path.with_name(f"{sample}--{subject}--error.png"))})  # fmt: skip
+        out.append({"id": sample, "columns": columns, "truth": _inline(truth)})
+    return out
+
+
+def _inline(path: Path) -> str:
+    """A picture as a data URI; WebP at quality 90, for looking at only."""
+    buffer = io.BytesIO()
+    with Image.open(path) as image:
+        image.save(buffer, "WEBP", quality=90, method=6)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def si(value: float) -> str:
+    """Three digits with a decimal prefix: 1234567 as `1.23 M`."""
+    for power, prefix in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if abs(value) >= power:
+            return f"{value / power:.3g}{prefix}"
+    return f"{value:g}"
+
+
+def interval(figure: Figure, digits: int = 2) -> str:
+    """A figure's interval as `low to high`."""
+    if figure.interval is None:
+        return ""
+    return f"{figure.interval[0]:.{digits}f} to {figure.interval[1]:.{digits}f}"

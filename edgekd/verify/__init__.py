@@ -1,0 +1,1 @@
+"""Did every conversion keep the answers? Traces, hops, scores, gates."""

@@ -1,0 +1,156 @@
+"""Verify a bundle: its files, every hop of its network, the task's scores, the gates. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from edgekd.backends.base import Artifact, read_artifact
+from edgekd.devices.local import RUNNERS, can_run, open_session
+from edgekd.errors import MissingError, Problem, RequestError
+from edgekd.evidence import Bundle, Figure
+from edgekd.graph import golden
+from edgekd.graph.images import Picture, data_digests
+from edgekd.graph.model import Array, Graph, read_model
+from edgekd.students.base import Task
+from edgekd.students.registry import find_student
+from edgekd.verify.gates import Gate, parity_gate, score_gates
+from edgekd.verify.parity import Hop, compare
+from edgekd.verify.scores import Run, Scores, score
+from edgekd.verify.witness import figures
+
+Say = Callable[[str], None]
+GOLDEN = "integer reference"
+
+
+@dataclass
+class Verification:
+    """What was found, and what could not be looked at here."""
+
+    hops: list[Hop] = field(default_factory=list)
+    scores: dict[str, Scores] = field(default_factory=dict)
+    gates: list[Gate] = field(default_factory=list)
+    skipped: list[Problem] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
+
+    @property
+    def failures(self) -> list[Problem]:
+        """Gates that did not hold."""
+        return [gate.problem for gate in self.gates if not gate.held]
+
+
+def verify(bundle: Bundle, say: Say = lambda text: None) -> Verification:
+    """Verify `bundle`. What fails is collected, not raised."""
+    manifest, found = bundle.manifest, Verification()
+    task = find_student(manifest.recipe.student).make_task(manifest.recipe.data, manifest.recipe.seed)
+    found.gates += [_intact(name, "the manifest's SHA-256") for name in bundle.changed()]
+    if data_digests(task.folders()) != manifest.data:
+        found.gates.append(_intact("data", "the data the run was made with"))
+    engines = _runnable(bundle, found)
+    _check_hops(bundle, engines, found, say)
+    _score_all(bundle, task, engines, found, say)
+    found.gates += [parity_gate(hop) for hop in found.hops]
+    found.gates += score_gates(manifest.recipe, task, found.scores)
+    found.figures = figures(bundle, task, found.scores, found.hops, found.gates, found.skipped)
+    return found
+
+
+def answer(bundle: Bundle, engine: str, picture: Picture) -> Picture:
+    """One picture through an engine of the bundle, or through the integer reference (`reference`)."""
+    recipe, graph = bundle.manifest.recipe, Graph(read_model(bundle.path / "graph.onnx"))
+    task = find_student(recipe.student).make_task(recipe.data, recipe.seed)
+    size = graph.io.inputs[0].shape[2:]
+    if picture.shape[:2] != size:
+        raise RequestError(f"the picture has {picture.shape[:2]} pixels, the network takes {size}", "crop it")
+    inputs = task.encode(picture, graph.io)
+    if engine == "reference":
+        return task.decode(golden.run(graph, inputs), graph.io)
+    folder = bundle.path / "artifacts" / engine
+    artifact = read_artifact(folder)
+    if artifact.runner is None:
+        raise MissingError(f"`{engine}` is a kit: it runs on the device", "use `--engine reference`")
+    return task.decode(open_session(artifact.runner, folder / artifact.model, artifact.options).run(inputs), graph.io)
+
+
+def read_probes(path: Path) -> tuple[list[dict[str, Array]], list[dict[str, Array]]]:
+    """Probe inputs and the codes training saw, from entries `N/input/NAME` and `N/codes/NAME`."""
+    parts: dict[str, dict[int, dict[str, Array]]] = {"input": {}, "codes": {}}
+    with np.load(path, allow_pickle=False) as file:
+        for entry in file.files:
+            number, kind, name = entry.split("/", 2)
+            parts[kind].setdefault(int(number), {})[name] = file[entry]
+    inputs, codes = ([part[i] for i in sorted(part)] for part in parts.values())
+    return inputs, codes
+
+
+def trace(artifact: Artifact, folder: Path, inputs: dict[str, Array], tensors: list[str]) -> dict[str, Array]:
+    """An engine's codes at every tensor, and its outputs as it really runs, with nothing exposed."""
+    assert artifact.runner is not None
+    model, out = folder / artifact.model, {}
+    for group in [tensors] if artifact.observe == "all" else [[name] for name in tensors]:
+        out |= open_session(artifact.runner, model, artifact.options, group).run(inputs)
+    return out | open_session(artifact.runner, model, artifact.options).run(inputs)
+
+
+def _intact(name: str, what: str) -> Gate:
+    return Gate(name, "unchanged", "changed or gone", what, False, "make the run again, or restore that file")
+
+
+def _runnable(bundle: Bundle, found: Verification) -> dict[str, Artifact]:
+    """Artifacts that can be run here; why the others cannot is noted."""
+    out = {}
+    for name in bundle.manifest.engines:
+        artifact = read_artifact(bundle.path / "artifacts" / name)
+        if artifact.runner is None:
+            found.skipped.append(Problem(name, "is a kit: its answers are checked on the device"))
+        elif not can_run(artifact.runner):
+            package = RUNNERS[artifact.runner]
+            found.skipped.append(Problem(name, f"`{package}` is not installed", f"pip install 'edgekd[{package}]'"))
+        else:
+            out[name] = artifact
+    return out
+
+
+def _check_hops(bundle: Bundle, engines: dict[str, Artifact], found: Verification, say: Say) -> None:
+    graph = Graph(read_model(bundle.path / "graph.onnx"))
+    inputs, trained = read_probes(bundle.path / "probes.npz")
+    say(f"parity: training → {GOLDEN}")
+    found.hops.append(compare(f"training → {GOLDEN}", graph, inputs, trained))
+    for name, artifact in engines.items():
+        say(f"parity: {GOLDEN} → {name}")
+        tensors = [node.output[0] for node in graph.codes()]
+        try:
+            traces = [trace(artifact, bundle.path / "artifacts" / name, x, tensors) for x in inputs]
+        except Exception as error:  # each runtime raises its own kinds; a damaged artifact fails in any of them
+            found.gates.append(_does_not_run(name, error))
+        else:
+            found.hops.append(compare(f"{GOLDEN} → {name}", graph, inputs, traces))
+
+
+def _score_all(bundle: Bundle, task: Task, engines: dict[str, Artifact], found: Verification, say: Say) -> None:
+    samples, manifest = task.evalset(), bundle.manifest
+    io = Graph(read_model(bundle.path / "graph.onnx")).io
+
+    def add(name: str, run: Run | None) -> None:
+        say(f"scores of {len(samples)} samples: {name}")
+        found.scores[name] = score(name, task, io, samples, run)
+
+    add(task.input_name, None)
+    for name, arm in manifest.arms.items():
+        reference = Graph(read_model(bundle.path / arm.graph))
+        add(name, lambda x, graph=reference: golden.run(graph, x))  # type: ignore[misc]
+    for name, artifact in engines.items():
+        assert artifact.runner is not None
+        try:
+            model = bundle.path / "artifacts" / name / artifact.model
+            add(name, open_session(artifact.runner, model, artifact.options).run)
+        except Exception as error:  # as in `_check_hops`
+            found.gates.append(_does_not_run(name, error))
+
+
+def _does_not_run(name: str, error: Exception) -> Gate:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return Gate(name, "runs here", reason, "no error", False, "compile it again")

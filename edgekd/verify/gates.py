@@ -1,0 +1,65 @@
+"""Gates: what must hold of a bundle. One that does not ends the run with exit code 1."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgekd.errors import Problem
+from edgekd.schema.recipe import Recipe
+from edgekd.students.base import Task
+from edgekd.verify.parity import Hop
+from edgekd.verify.scores import Scores, retained
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One rule about one subject, and whether it held."""
+
+    subject: str
+    rule: str
+    found: str
+    limit: str
+    held: bool
+    hint: str = ""
+
+    @property
+    def problem(self) -> Problem:
+        """A gate that failed, in a sentence."""
+        return Problem(self.subject, f"{self.rule}: {self.found}, limit {self.limit}", self.hint)
+
+
+def parity_gate(hop: Hop) -> Gate:
+    """Every tensor inside its bound; the first that is not is named."""
+    first = next((t for t in hop.tensors if not t.inside), None)
+    found = (
+        "all tensors inside"
+        if first is None
+        else f"first beyond is `{first.tensor}`, {first.forced_differing} of {first.size} codes differ, "
+        f"by up to {first.forced_largest}"
+    )
+    hint = "compare that layer's weights, scales and quantizers in the two graphs"
+    return Gate(hop.name, "codes within their bounds", found, "one code", first is None, hint)
+
+
+def score_gates(recipe: Recipe, task: Task, scores: dict[str, Scores]) -> Iterator[Gate]:
+    """Gain and retained gain of the shipped graph and its artifacts; what engines lose to the integer reference."""
+    gates, metric, unit = recipe.gates, task.metric, task.unit
+    raw, full, ship = scores[task.input_name], scores[recipe.teacher], scores[recipe.ship]
+    engines = [s for name, s in scores.items() if name not in recipe.arms and s is not raw]
+    for s in (ship, *engines):
+        gain, kept = s.mean(metric) - raw.mean(metric), retained(raw, full, s, metric)[0]
+        yield Gate(s.subject, f"gain over the {task.input_name}", f"{gain:.2f} {unit}", f"at least {gates.min_gain:g} {unit}",
+                   gain >= gates.min_gain, "train longer, or lower `gates.min_gain`")  # fmt: skip
+        yield Gate(s.subject, "share of the FP32 gain", f"{kept:.2%}", f"at least {gates.min_retained:.2%}",
+                   kept >= gates.min_retained, "train the int8 net longer, or lower `gates.min_retained`")  # fmt: skip
+    for s in engines:
+        drops = np.subtract(ship.values[metric], s.values[metric])
+        for drop, limit, which in (
+            (float(drops.mean()), gates.max_engine_drop, "mean"),
+            (float(drops.max()), gates.max_engine_drop_worst, "worst sample"),
+        ):
+            yield Gate(s.subject, f"loss to the integer reference, {which}", f"{drop:.3f} {unit}",
+                       f"at most {limit:g} {unit}", drop <= limit, "see the parity table for the tensor")  # fmt: skip

@@ -1,0 +1,56 @@
+"""Task scores of arms and artifacts on the evaluation set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.graph.model import Array
+from edgekd.measure.statistics import bootstrap
+from edgekd.schema.io import IoRecord
+from edgekd.students.base import Sample, Task
+
+Run = Callable[[dict[str, Array]], dict[str, Array]]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Every metric of every sample for one subject, and its predictions."""
+
+    subject: str
+    ids: tuple[str, ...]
+    values: dict[str, tuple[float, ...]]
+    predictions: tuple[NDArray[np.uint8], ...]
+
+    def mean(self, metric: str) -> float:
+        """Mean over samples."""
+        return float(np.mean(self.values[metric]))
+
+    def interval(self, metric: str) -> tuple[float, float]:
+        """95 % bootstrap interval of the mean, over samples."""
+        return bootstrap(np.array(self.values[metric]), lambda rows: float(rows.mean()))
+
+
+def score(subject: str, task: Task, io: IoRecord, samples: Sequence[Sample], run: Run | None) -> Scores:
+    """Run and score; without `run` the raw samples themselves are scored."""
+    predictions = tuple(
+        sample.raw if run is None else task.decode(run(task.encode(sample.raw, io)), io) for sample in samples
+    )
+    rows = [task.score(p, sample.truth) for p, sample in zip(predictions, samples, strict=True)]
+    values = {metric: tuple(row[metric] for row in rows) for metric in rows[0]}
+    return Scores(subject, tuple(s.id for s in samples), values, predictions)
+
+
+def retained(raw: Scores, full: Scores, artifact: Scores, metric: str) -> tuple[float, tuple[float, float]]:
+    """`(artifact - raw) / (FP32 - raw)` of the means, with its paired 95 % bootstrap interval over samples."""
+    rows = np.array([raw.values[metric], full.values[metric], artifact.values[metric]]).T
+
+    def ratio(table: NDArray[Any]) -> float:
+        noisy, best, ours = table.mean(0)
+        return float((ours - noisy) / (best - noisy))
+
+    return ratio(rows), bootstrap(rows, ratio)

@@ -1,0 +1,71 @@
+"""What verification found, as figures for the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from edgekd.backends.base import read_artifact
+from edgekd.errors import Problem
+from edgekd.evidence import Bundle, Figure, host, now
+from edgekd.resources import sha256
+from edgekd.store import installed
+from edgekd.students.base import Task
+from edgekd.verify.gates import Gate
+from edgekd.verify.parity import Hop
+from edgekd.verify.scores import Scores, retained
+
+
+def figures(
+    bundle: Bundle,
+    task: Task,
+    scores: dict[str, Scores],
+    hops: list[Hop],
+    gates: list[Gate],
+    skipped: list[Problem],
+) -> list[Figure]:
+    """Scores, parity and gates."""
+    return [
+        *(figure for s in scores.values() for figure in _scores(bundle, task, scores, s)),
+        *(_parity(bundle, hop) for hop in hops),
+        _gates(bundle, gates, skipped),
+    ]
+
+
+def _scores(bundle: Bundle, task: Task, scores: dict[str, Scores], s: Scores) -> Iterator[Figure]:
+    raw, full = scores[task.input_name], scores[bundle.manifest.recipe.teacher]
+    for metric, values in s.values.items():
+        yield _figure(bundle, metric, s.subject, s.mean(metric), task.unit if metric == task.metric else "",
+                      "mean over evaluation samples, 95 % bootstrap interval over samples", n=len(values),
+                      interval=s.interval(metric), details=dict(zip(s.ids, values, strict=True)))  # fmt: skip
+    if s is not raw and s is not full:
+        value, interval = retained(raw, full, s, task.metric)
+        yield _figure(bundle, "retained", s.subject, value, "",
+                      f"(it - {task.input_name}) / (FP32 - {task.input_name}) of mean {task.metric}, paired 95 % "
+                      "bootstrap interval over samples", n=len(s.ids), interval=interval)  # fmt: skip
+
+
+def _parity(bundle: Bundle, hop: Hop) -> Figure:
+    details = {"largest": hop.largest, "first_beyond": hop.first_beyond, "tensors": hop.plain()}
+    return _figure(bundle, "parity", hop.name, hop.equal, "", "share of equal codes over all tensors, end to end",
+                   n=sum(t.size for t in hop.tensors), details=details)  # fmt: skip
+
+
+def _gates(bundle: Bundle, gates: list[Gate], skipped: list[Problem]) -> Figure:
+    details = {"gates": [asdict(gate) for gate in gates], "skipped": [asdict(p) for p in skipped]}
+    return _figure(bundle, "failed gates", bundle.manifest.name, sum(not g.held for g in gates), "",
+                   "number of gates that did not hold", n=len(gates), details=details)  # fmt: skip
+
+
+def _figure(bundle: Bundle, name: str, subject: str, value: float, unit: str, method: str, **more: Any) -> Figure:
+    """A measured figure; its witness is the engine where it ran, else the integer reference."""
+    manifest, tool, file = bundle.manifest, f"edgekd {installed('edgekd')}, integer reference", ""
+    if subject in manifest.arms:
+        file = sha256(bundle.path / manifest.arms[subject].graph)
+    elif subject in manifest.engines:
+        folder = bundle.path / "artifacts" / subject
+        artifact = read_artifact(folder)
+        tool, file = artifact.tool, sha256(folder / artifact.model)
+    return Figure(name=name, subject=subject, value=value, unit=unit, kind="measured", sha256=file, method=method,
+                  tool=tool, host=host(), when=now(), **more)  # fmt: skip
