@@ -20,6 +20,7 @@ from edgekd.devices.profile import profile
 from edgekd.errors import GateFailedError, MissingError, Problem, ProblemsError, gather
 from edgekd.evidence import ArmRecord, Bundle, EngineRecord, Figure, Manifest, host, now
 from edgekd.graph import golden
+from edgekd.graph.cost import count
 from edgekd.graph.model import Graph, read_model
 from edgekd.plan import Compile, Plan, Step, check_key, make_plan
 from edgekd.report.html import write_report
@@ -168,6 +169,11 @@ def check_untrained(plan: Plan, store: Store) -> None:
         for job in plan.compiles:
             found = backend(job.backend).check(graph, plan.target.engine)
             problems += [Problem(f"{job.name}: {p.where}", p.message, p.hint) for p in found]
+        cost, memory = count(graph), plan.target.board.cost.memory_bytes
+        if cost.weight_bytes + cost.peak_activation_bytes > memory:
+            need = cost.weight_bytes + cost.peak_activation_bytes
+            problems.append(Problem("memory", f"the net needs about {need:,} bytes, the board has {memory:,}",
+                                    "choose a smaller `model` or `deploy.shape`"))  # fmt: skip
         if problems:
             raise ProblemsError(list(dict.fromkeys(problems)))
         write_atomic(part / "operators.json", json.dumps(sorted({n.op_type for n in graph.nodes})).encode())
@@ -208,7 +214,8 @@ def train(plan: Plan, kind: str, step: Step, needs: list[Path], part: Path, tick
     offset = recipe.train.steps  # batches that the teacher has not seen
 
     def batches(i: int) -> dict[str, Any]:
-        return student.batch(offset + i, q.batch)
+        batch: dict[str, Any] = student.batch(offset + i, q.batch)
+        return batch
 
     if kind == "tune":
         train_float(net, lambda model, b: student.loss(model(*student.inputs(b)), b), batches, steps=q.steps,

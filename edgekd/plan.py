@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel
 
 from edgekd.backends.registry import backend, is_installed, names
 from edgekd.errors import Problem, ProblemsError, gather
@@ -17,6 +20,7 @@ from edgekd.store import Key, step_key
 from edgekd.students.base import Task
 from edgekd.students.registry import Entry, find_student
 
+_WIRING = Path(__file__).parent / "pipeline.py"
 TRAINING = ("torch", "numpy", "lightning-fabric", "pillow")
 EXPORTING = ("torch", "onnx", "onnxscript", "numpy")
 
@@ -83,11 +87,11 @@ def make_plan(recipe: Recipe, target: Target) -> Plan:
         gather(problems, "model", lambda: entry.make_student(recipe.model, recipe.data, recipe.seed))
     data: dict[str, str] = {}
     for name in task.folders() if task else ():
-        data |= gather(problems, "data", lambda n=name: data_digests((n,))) or {}  # type: ignore[misc]
+        data |= gather(problems, "data", partial(data_digests, (name,))) or {}
     if task and data and not problems:
         gather(problems, "data", lambda: _check_shapes(task, recipe.deploy.shape, problems))
     for arm in recipe.arms:
-        gather(problems, f"arms.{arm}", lambda a=arm: arm_recipe(recipe, a))  # type: ignore[misc]
+        gather(problems, f"arms.{arm}", partial(arm_recipe, recipe, arm))
     compiles, notes = _compiles(target, problems)
     if problems or entry is None or task is None:
         raise ProblemsError(problems)
@@ -124,11 +128,8 @@ def _compiles(target: Target, problems: list[Problem]) -> tuple[list[Compile], l
     compiles: list[Compile] = []
     notes: list[Problem] = []
     for name, options, why in wanted:
-        checked = gather(
-            problems,
-            f"{target.name}: {name}",
-            lambda n=name, o=options: parse(backend(n).Options, o, f"{target.name}: {n} options"),
-        )  # type: ignore[misc]
+        place = f"{target.name}: {name}"
+        checked = gather(problems, place, partial(_options, name, options, place))
         if checked is None:
             continue
         if not is_installed(name):
@@ -140,49 +141,70 @@ def _compiles(target: Target, problems: list[Problem]) -> tuple[list[Compile], l
     return compiles, notes
 
 
+def _options(name: str, options: dict[str, Any], place: str) -> BaseModel:
+    return parse(backend(name).Options, options, f"{place} options")
+
+
 def _add_steps(plan: Plan) -> None:
-    recipe, entry, wiring = plan.recipe, plan.entry, [Path(__file__).parent / "pipeline.py"]
-    student, task = (path.partition(":")[0] for path in (entry.student, entry.task))
-    arithmetic = plan.target.arithmetic.plain()
-    arithmetic.pop("name")
-
-    def train_key(kind: str, r: Recipe, config: dict[str, Any], needs: list[Key]) -> Key:
-        config |= {
-            "model": r.model,
-            "data": r.data,
-            "digests": plan.data,
-            "seed": r.seed,
-            "threads": r.threads,
-        }
-        room = "edgekd.train.teach" if kind in ("teach", "tune") else "edgekd.quantize.methods"
-        return step_key(kind, config, needs, code=[room, student], files=wiring, packages=TRAINING)
-
-    for arm, spec in recipe.arms.items():
-        r = arm_recipe(recipe, arm)
-        key = train_key("teach", r, {"train": r.train.plain()}, [])
-        teach = trained = plan.add("teach", arm, key, (), r)
+    for arm, spec in plan.recipe.arms.items():
+        recipe = arm_recipe(plan.recipe, arm)
+        teach = trained = plan.add("teach", arm, _train_key(plan, "teach", recipe, []), (), recipe)
         if spec.method != "teach":
-            config = {"quantize": r.quantize.plain()}
-            if spec.method != "tune":
-                config["arithmetic"] = arithmetic
-            key = train_key(spec.method, r, config, [key])
-            trained = plan.add(spec.method, arm, key, (teach,), r)
+            key = _train_key(plan, spec.method, recipe, [plan.steps[teach].key])
+            trained = plan.add(spec.method, arm, key, (teach,), recipe)
+        key = _export_key(plan, spec.method, recipe, plan.steps[trained].key)
         plan.trained[arm] = trained
-        config = {"io": plan.io.plain(), "probes": r.deploy.probes, "data": r.data, "seed": r.seed}
-        if spec.method in ("ptq", "qat"):
-            config["arithmetic"] = arithmetic
-        key = step_key("export", config, [key], code=["edgekd.quantize.export", student, task], files=wiring,
-                       packages=EXPORTING)  # fmt: skip
-        plan.exported[arm] = plan.add("export", arm, key, (trained,), r)
-    graphs = tuple(plan.exported[arm] for arm in (recipe.ship, recipe.teacher))
+        plan.exported[arm] = plan.add("export", arm, key, (trained,), recipe)
+    graphs = tuple(plan.exported[arm] for arm in (plan.recipe.ship, plan.recipe.teacher))
     for job in plan.compiles:
-        module = names()[job.backend].partition(":")[0]
-        config = {"backend": job.backend, "options": job.options.model_dump(mode="json")}
-        needs = [plan.steps[name].key for name in graphs]
-        packages = [p for p in ("onnx", "numpy", backend(job.backend).package) if p]
-        key = step_key("compile", config, needs, code=[module, "edgekd.graph.golden"],
-                       files=wiring + _data_files(module), packages=packages)  # fmt: skip
-        plan.add("compile", job.name, key, graphs, recipe)
+        key = _compile_key(job, [plan.steps[name].key for name in graphs])
+        plan.add("compile", job.name, key, graphs, plan.recipe)
+
+
+def _arithmetic(plan: Plan, method: str) -> dict[str, Any]:
+    """What of the target counts for a method: nothing for float ones, so that other targets share them."""
+    if method in ("teach", "tune"):
+        return {}
+    return {name: value for name, value in plan.target.arithmetic.plain().items() if name != "name"}
+
+
+def _train_key(plan: Plan, method: str, recipe: Recipe, needs: list[Key]) -> Key:
+    config = {
+        "model": recipe.model,
+        "data": recipe.data,
+        "digests": plan.data,
+        "seed": recipe.seed,
+        "threads": recipe.threads,
+        "settings": recipe.train.plain() if method == "teach" else recipe.quantize.plain(),
+        "arithmetic": _arithmetic(plan, method),
+    }
+    room = "edgekd.train.teach" if method in ("teach", "tune") else "edgekd.quantize.methods"
+    code = [room, _module(plan.entry.student)]
+    return step_key(method, config, needs, code=code, files=[_WIRING], packages=TRAINING)
+
+
+def _export_key(plan: Plan, method: str, recipe: Recipe, trained: Key) -> Key:
+    config = {
+        "io": plan.io.plain(),
+        "probes": recipe.deploy.probes,
+        "data": recipe.data,
+        "seed": recipe.seed,
+        "arithmetic": _arithmetic(plan, method),
+    }
+    code = ["edgekd.quantize.export", _module(plan.entry.student), _module(plan.entry.task)]
+    return step_key("export", config, [trained], code=code, files=[_WIRING], packages=EXPORTING)
+
+
+def _compile_key(job: Compile, needs: list[Key]) -> Key:
+    module = _module(names()[job.backend])
+    config = {"backend": job.backend, "options": job.options.model_dump(mode="json")}
+    packages = [p for p in ("onnx", "numpy", backend(job.backend).package) if p]
+    files = [_WIRING, *_data_files(module)]
+    return step_key("compile", config, needs, code=[module, "edgekd.graph.golden"], files=files, packages=packages)
+
+
+def _module(path: str) -> str:
+    return path.partition(":")[0]
 
 
 def _data_files(module: str) -> list[Path]:
@@ -196,8 +218,13 @@ def _data_files(module: str) -> list[Path]:
 
 def check_key(plan: Plan) -> Key:
     """Key of the early check: the untrained net, exported and held against the target."""
-    engine = plan.target.engine.plain()
-    config = {"io": plan.io.plain(), "engine": engine, "model": plan.recipe.model, "seed": plan.recipe.seed}
-    modules = [names()[c.backend].partition(":")[0] for c in plan.compiles]
-    code = ["edgekd.quantize.export", "edgekd.graph.golden", plan.entry.student.partition(":")[0], *modules]
+    config = {
+        "io": plan.io.plain(),
+        "board": plan.target.board.cost.plain(),
+        "engine": plan.target.engine.plain(),
+        "model": plan.recipe.model,
+        "seed": plan.recipe.seed,
+    }
+    modules = [_module(names()[job.backend]) for job in plan.compiles]
+    code = ["edgekd.quantize.export", "edgekd.graph.golden", "edgekd.graph.cost", _module(plan.entry.student), *modules]
     return step_key("check", config, [], code=code, packages=EXPORTING)

@@ -14,7 +14,8 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Distil, quantize, compile and verify small vision networks for the edge. Begin with: edgekd compress --target jetson",
+    help="Distil, quantize, compile and verify small vision networks for the edge.\n\n"
+    "Begin with: edgekd compress --target jetson",
 )
 for verb in (compress, verify, bench, run, inspect, init, targets, students, doctor):
     app.command(verb.NAME)(verb.main)

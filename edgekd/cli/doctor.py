@@ -23,24 +23,18 @@ def main(json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] =
 
     packages = {name: installed(name) for name in ("torch", "onnx", "onnxruntime", "openvino", "lightning-fabric")}
     found = [load_board(path) for path in boards().values()]
-    abilities = {
-        board.name: {
-            "compile": [name for name, engine in board.engines.items() if is_installed(engine.backend)],
-            "measure here": is_board(board.reach),
-        }
-        for board in found
-    }
+    engines = {b.name: [name for name, engine in b.engines.items() if is_installed(engine.backend)] for b in found}
+    here = {b.name: is_board(b.reach) for b in found}
     trtexec = shutil.which("trtexec") or shutil.which("/usr/src/tensorrt/bin/trtexec")
     if json:
-        console.emit({"host": host(), "python": platform.python_version(), "packages": packages,
-                      "trtexec": trtexec, "targets": abilities})  # fmt: skip
+        abilities = {name: {"compile": engines[name], "measure here": here[name]} for name in engines}
+        known = {"host": host(), "python": platform.python_version(), "packages": packages, "trtexec": trtexec}
+        console.emit(known | {"targets": abilities})
         return
     print(f"host     {host()}\npython   {platform.python_version()}")
     for name, version in packages.items():
         print(f"{name:<16} {version}")
     print(f"{'trtexec':<16} {trtexec or 'absent: compiling for a Jetson gives a kit'}")
     print(f"training         {'possible' if packages['torch'] != 'absent' else 'needs pip install edgekd[train]'}\n")
-    rows = [
-        [name, ", ".join(a["compile"]) or "none", "yes" if a["measure here"] else "no"] for name, a in abilities.items()
-    ]  # type: ignore[arg-type]
+    rows = [[name, ", ".join(engines[name]) or "none", "yes" if here[name] else "no"] for name in engines]
     console.table(["target", "engines that compile here", "latency can be measured here"], rows)

@@ -27,14 +27,12 @@ def main(
         return
     graph = Graph(read_model(bundle.path / "graph.onnx"))
     print(f"{manifest.name}, made {manifest.created}")
-    print(
-        f"target   {manifest.target.board.title}, engine {manifest.target.engine_name}: {manifest.target.arithmetic.name}"
-    )
+    target = manifest.target
+    print(f"target   {target.board.title}, engine {target.engine_name}: {target.arithmetic.name}")
     print(f"graph    opset {graph.opset}, {len(graph.nodes)} operators, {len(list(graph.codes()))} quantized tensors")
     for spec in graph.io.inputs:
-        print(
-            f"input    {spec.name} {list(spec.shape)} {spec.layout} {spec.color}, (pixel / 255 - {spec.mean}) / {spec.std}"
-        )
+        how = f"(pixel / 255 - {spec.mean}) / {spec.std}"
+        print(f"input    {spec.name} {list(spec.shape)} {spec.layout} {spec.color}, {how}")
     for name, record in manifest.engines.items():
         artifact = read_artifact(bundle.path / "artifacts" / name)
         print(f"{record.role:<8} {name}: {artifact.kind}, {artifact.tool}")

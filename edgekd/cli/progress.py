@@ -26,10 +26,8 @@ class TerminalReporter(Reporter):
         from edgekd.cli.console import table
 
         print(f"{plan.recipe.student} for {plan.target.board.title}: {plan.target.arithmetic.name}, run {plan.name}")
-        rows = [
-            [step.name, str(step.key).rpartition("-")[2][:8], "in the store" if step.name in cached else "to do", ", ".join(step.needs)]
-            for step in plan.steps.values()
-        ]  # fmt: skip
+        state = {name: "in the store" if name in cached else "to do" for name in plan.steps}
+        rows = [[step.name, step.key.hex[:8], state[step.name], ", ".join(step.needs)] for step in plan.steps.values()]
         table(["step", "key", "state", "builds on"], rows)
         for note in plan.notes:
             print(f"note: {note}; {note.hint}")
@@ -50,8 +48,14 @@ class TerminalReporter(Reporter):
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-            self._bar = Progress(TextColumn("  "), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-                                 TextColumn("{task.description}"), console=Console(stderr=True), transient=True)  # fmt: skip
+            columns = (
+                TextColumn("  "),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.description}"),
+            )
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
             self._bar.start()
             self._task = self._bar.add_task(text, total=total)
         self._bar.update(self._task, completed=done, description=text)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,26 +24,9 @@ UNITS = {"parameters": "", "macs": "", "weight_bytes": "B", "peak_activation_byt
 
 
 def profile(bundle: Bundle, say: Callable[[str], None] = lambda text: None) -> list[Figure]:
-    """Cost of the shipped and the float graph; latency only of what is meant to run on this host."""
+    """Cost of the float and the shipped graph; latency only of what is meant to run on this host."""
     manifest = bundle.manifest
-    figures = []
-    for arm in (manifest.recipe.teacher, manifest.recipe.ship):
-        path = bundle.path / manifest.arms[arm].graph
-        for name, value in asdict(count(Graph(read_model(path)))).items():
-            figures.append(
-                Figure(
-                    name=name,
-                    subject=arm,
-                    value=value,
-                    unit=UNITS[name],
-                    kind="estimated",
-                    sha256=sha256(path),
-                    method="counted from the graph at its deployed shape",
-                    tool=f"edgekd {installed('edgekd')}",
-                    host=host(),
-                    when=now(),
-                )  # fmt: skip
-            )
+    figures = [f for arm in (manifest.recipe.teacher, manifest.recipe.ship) for f in costs(bundle, arm)]
     if is_board(manifest.target.board.reach):
         for name, record in manifest.engines.items():
             artifact = read_artifact(bundle.path / "artifacts" / name)
@@ -53,53 +36,78 @@ def profile(bundle: Bundle, say: Callable[[str], None] = lambda text: None) -> l
     return figures
 
 
+def costs(bundle: Bundle, arm: str) -> list[Figure]:
+    """Counts of an arm's graph."""
+    path = bundle.path / bundle.manifest.arms[arm].graph
+    counted = asdict(count(Graph(read_model(path))))
+    common: dict[str, Any] = {
+        "subject": arm,
+        "kind": "estimated",
+        "sha256": sha256(path),
+        "method": "counted from the graph at its deployed shape",
+        "tool": f"edgekd {installed('edgekd')}",
+        "host": host(),
+        "when": now(),
+    }
+    return [Figure(name=name, value=value, unit=UNITS[name], **common) for name, value in counted.items()]
+
+
 def latency(bundle: Bundle, name: str, artifact: Artifact) -> list[Figure]:
     """Time the artifact and the FP32 graph in the same engine, in turns, in a fresh process."""
     recipe = bundle.manifest.recipe
-    settings, float_graph = recipe.profile, bundle.path / bundle.manifest.arms[recipe.teacher].graph
-    graph = Graph(read_model(bundle.path / "graph.onnx"))
-    with np.load(bundle.path / "probes.npz", allow_pickle=False) as file:
-        inputs: dict[str, Array] = {n: file[f"0/input/{n}"] for n in graph.inputs}
-    options = artifact.options | {"threads": settings.threads}
+    shipped = bundle.path / "artifacts" / name / artifact.model
+    reference = bundle.path / bundle.manifest.arms[recipe.teacher].graph
+    inputs = read_inputs(bundle.path / "probes.npz")
     assert artifact.runner is not None
     with tempfile.TemporaryDirectory() as folder:
-        engine = backend(artifact.backend)
-        reference = Graph(read_model(float_graph))
-        options_of = engine.Options.model_validate(
-            {k: v for k, v in artifact.options.items() if k in engine.Options.model_fields}
-        )
-        twin = engine.compile(Job(reference, reference, [inputs], []), options_of, Path(folder))
-        shipped = bundle.path / "artifacts" / name / artifact.model
-        timed = {recipe.teacher: Path(folder) / twin.model, name: shipped}
-        result = measure(
-            [Timed(subject, artifact.runner, path, options) for subject, path in timed.items()],
-            inputs, settings.warmup, settings.runs,
-        )  # fmt: skip
-    figures = []
-    for subject, path in ((recipe.teacher, float_graph), (name, shipped)):
-        seconds = np.array(result["seconds"][subject]) * 1e3
-        figures.append(
-            Figure(
-                name="latency",
-                subject=subject,
-                value=float(np.median(seconds)),
-                unit="ms",
-                kind="measured",
-                sha256=sha256(path),
-                n=len(seconds),
-                interval=bootstrap(seconds, lambda rows: float(np.median(rows))),
-                method="median of single inferences, engines in turns, 95 % bootstrap interval",
-                tool=result["tools"][subject],
-                host=host(),
-                when=now(),
-                details=percentiles(seconds)
-                | {
-                    "threads": settings.threads,
-                    "warmup": settings.warmup,
-                    "load_before": result["load_before"],
-                    "load_after": result["load_after"],
-                    "cpus": os.cpu_count(),
-                },
-            )  # fmt: skip
-        )
-    return figures
+        twin = Path(folder) / compile_float(artifact, reference, inputs, Path(folder)).model
+        options = artifact.options | {"threads": recipe.profile.threads}
+        models = [
+            Timed(subject, artifact.runner, path, options)
+            for subject, path in ((recipe.teacher, twin), (name, shipped))
+        ]
+        result = measure(models, inputs, recipe.profile.warmup, recipe.profile.runs)
+    return [
+        _latency_figure(bundle, recipe.teacher, reference, result),
+        _latency_figure(bundle, name, shipped, result),
+    ]
+
+
+def read_inputs(probes: Path) -> dict[str, Array]:
+    """Inputs of the first probe."""
+    with np.load(probes, allow_pickle=False) as file:
+        return {entry.split("/", 2)[2]: file[entry] for entry in file.files if entry.startswith("0/input/")}
+
+
+def compile_float(artifact: Artifact, reference: Path, inputs: dict[str, Array], out: Path) -> Artifact:
+    """The float graph, compiled with the artifact's backend and options."""
+    engine, graph = backend(artifact.backend), Graph(read_model(reference))
+    known = engine.Options.model_fields
+    options = engine.Options.model_validate({k: v for k, v in artifact.options.items() if k in known})
+    return engine.compile(Job(graph, graph, [inputs], []), options, out)
+
+
+def _latency_figure(bundle: Bundle, subject: str, file: Path, result: dict[str, Any]) -> Figure:
+    milliseconds = np.array(result["seconds"][subject]) * 1e3
+    settings = bundle.manifest.recipe.profile
+    details = percentiles(milliseconds) | {
+        "threads": settings.threads,
+        "warmup": settings.warmup,
+        "load_before": result["load_before"],
+        "load_after": result["load_after"],
+    }
+    return Figure(
+        name="latency",
+        subject=subject,
+        value=float(np.median(milliseconds)),
+        unit="ms",
+        kind="measured",
+        sha256=sha256(file),
+        n=len(milliseconds),
+        interval=bootstrap(milliseconds, lambda rows: float(np.median(rows))),
+        method="median of single inferences, engines in turns, 95 % bootstrap interval",
+        tool=result["tools"][subject],
+        host=host(),
+        when=now(),
+        details=details,
+    )

@@ -70,7 +70,7 @@ def run(graph: Graph, inputs: Mapping[str, Array], force: Mapping[str, Array] | 
     Raises RequestError at an operator it does not know.
     """
     force = force or {}
-    values: dict[str, Value] = dict(graph.constants) | dict(inputs)
+    values: dict[str, Value] = {**graph.constants, **inputs}
     trace: Trace = {}
     last = {name: i for i, node in enumerate(graph.nodes) for name in node.input}
     for i, node in enumerate(graph.nodes):
@@ -102,10 +102,11 @@ def quantize(x: Value, scale: Array, zero: Array) -> Array:
     """Codes of a value: half to even, saturated to the zero point's type."""
     limits = np.iinfo(zero.dtype)
     if isinstance(x, Sums):
-        scaled = x.sums.astype(np.float32) * (x.scale / scale).astype(np.float32)
+        scaled: Array = x.sums.astype(np.float32) * (x.scale / scale).astype(np.float32)
     else:
         scaled = real(x) / scale
-    return np.clip(np.rint(scaled) + zero.astype(np.float32), limits.min, limits.max).astype(zero.dtype)
+    codes: Array = np.clip(np.rint(scaled) + zero.astype(np.float32), limits.min, limits.max).astype(zero.dtype)
+    return codes
 
 
 def _quantize(args: Sequence[Value], attrs: dict[str, Any]) -> Value:
@@ -177,7 +178,9 @@ def _relu(args: Sequence[Value], attrs: dict[str, Any]) -> Value:
 
 
 def _clip(args: Sequence[Value], attrs: dict[str, Any]) -> Value:
-    low, high = (real(a) if np.size(a) else np.float32(d) for a, d in zip(args[1:3], (-np.inf, np.inf), strict=True))
+    low, high = (
+        real(a) if np.size(np.asarray(a)) else np.float32(d) for a, d in zip(args[1:3], (-np.inf, np.inf), strict=True)
+    )
     return np.clip(real(args[0]), low, high)
 
 
@@ -189,7 +192,7 @@ def _resize(args: Sequence[Value], attrs: dict[str, Any]) -> Value:
     """Nearest neighbour by whole factors; codes stay codes."""
     x = args[0]
     array = x.codes if isinstance(x, Codes) else real(x)
-    if len(args) > 3 and np.size(args[3]):
+    if len(args) > 3 and np.asarray(args[3]).size:
         factors = np.asarray(args[3], float) / array.shape
     else:
         factors = np.asarray(args[2], float)

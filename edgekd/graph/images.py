@@ -52,15 +52,17 @@ def load_pictures(name: str) -> dict[str, Picture]:
 
 def encode_picture(picture: Picture, spec: ImageInput) -> NDArray[np.float32]:
     """(H, W, 3) uint8 as the graph's input, (1, 3, H, W) float32, by the io record."""
-    unit = picture.astype(np.float32) * np.float32(spec.scale)
-    normal = (unit - np.float32(spec.mean)) / np.float32(spec.std)
+    mean, std = np.array(spec.mean, np.float32), np.array(spec.std, np.float32)
+    normal = (picture.astype(np.float32) * np.float32(spec.scale) - mean) / std
     return np.ascontiguousarray(normal.transpose(2, 0, 1)[None])
 
 
 def decode_picture(output: NDArray[Any], spec: ImageOutput) -> Picture:
     """The graph's output, (1, 3, H, W), as (H, W, 3) uint8, by the io record."""
-    unit = output[0].transpose(1, 2, 0) * np.float32(spec.std) + np.float32(spec.mean)
-    return np.rint(np.clip(unit, 0.0, 1.0) * 255.0).astype(np.uint8)
+    mean, std = np.array(spec.mean, np.float32), np.array(spec.std, np.float32)
+    unit = output[0].astype(np.float32).transpose(1, 2, 0) * std + mean
+    picture: Picture = np.rint(np.clip(unit, 0.0, 1.0) * 255.0).astype(np.uint8)
+    return picture
 
 
 def psnr(a: Picture, b: Picture) -> float:

@@ -92,7 +92,7 @@ class Graph:
     @cached_property
     def opset(self) -> int:
         """Version of the default operator set."""
-        return next(entry.version for entry in self.model.opset_import if entry.domain in ("", "ai.onnx"))
+        return next(int(entry.version) for entry in self.model.opset_import if entry.domain in ("", "ai.onnx"))
 
     @property
     def io(self) -> IoRecord:
@@ -118,7 +118,7 @@ class Graph:
         copy.CopyFrom(self.model)
         if name not in self.outputs:
             copy.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
-        return copy.SerializeToString()
+        return bytes(copy.SerializeToString())
 
 
 def attributes(node: onnx.NodeProto) -> dict[str, Any]:

@@ -11,7 +11,7 @@ Rows = NDArray[np.float64]
 PERCENTILES = (5, 50, 90, 95, 99)
 
 
-def percentiles(values: Sequence[float]) -> dict[str, float]:
+def percentiles(values: Sequence[float] | Rows) -> dict[str, float]:
     """Percentiles as `p50`, ..., with `min`, `max` and `mean`."""
     array = np.asarray(values, float)
     out = {f"p{p}": float(np.percentile(array, p)) for p in PERCENTILES}

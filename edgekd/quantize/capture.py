@@ -72,7 +72,8 @@ def capture(net: nn.Module, inputs: tuple[Tensor, ...]) -> Captured:
 def _view(module: fx.GraphModule) -> Captured:
     names: dict[fx.Node, str] = {}
     seen: Counter[str] = Counter()
-    ops, outputs = [], ()
+    ops: list[Op] = []
+    outputs: tuple[str, ...] = ()
     for node in module.graph.nodes:
         if node.op == "placeholder":
             names[node] = str(node.target)

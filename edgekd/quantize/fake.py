@@ -22,7 +22,7 @@ class _FakeQuantize(torch.autograd.Function):
     """Straight-through rounding with a learned step; `s` and `z` broadcast against `x`."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, s: Tensor, z: Tensor, qmin: int, qmax: int) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, s: Tensor, z: Tensor, qmin: int, qmax: int) -> Tensor:
         v = x / s
         q = (torch.round(v) + z).clamp_(qmin, qmax).sub_(z)
         inside = (v + z >= qmin - 0.5) & (v + z <= qmax + 0.5)
@@ -31,7 +31,7 @@ class _FakeQuantize(torch.autograd.Function):
         return q * s
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         slope, inside, s = ctx.saved_tensors
         grad_s = None
         if ctx.needs_input_grad[1]:
@@ -52,7 +52,7 @@ class Quantizer(nn.Module):
 
     def scale(self) -> Tensor:
         """The step, float32; a power of two where the arithmetic asks for it (straight-through exponent)."""
-        e = self.log_scale
+        e: Tensor = self.log_scale
         if self.power_of_two:
             e = e + (torch.round(e) - e).detach()
         return torch.exp2(e)
@@ -135,7 +135,7 @@ class ActivationQuantizer(Quantizer):
         """The Q/DQ pair."""
         pair = [self.get_buffer("frozen_scale"), self.get_buffer("frozen_zero")]
         q = _symbolic("QuantizeLinear", [x, *pair], dtype=pair[1].dtype, shape=x.shape, version=19)
-        return _dequantize(q, *pair, {})
+        return _dequantize(q, pair[0], pair[1])
 
 
 class SharedQuantizer(nn.Module):
@@ -205,16 +205,16 @@ class QuantConv2d(nn.Module):
         _constant(self, f"{name}_zero", torch.zeros(len(scale), dtype=dtype))
 
     def _frozen(self, name: str) -> Tensor:
-        parts = [self.get_buffer(f"{name}_{part}") for part in ("codes", "scale", "zero")]
-        return _dequantize(*parts, {"axis": 0})
+        codes, scale, zero = (self.get_buffer(f"{name}_{part}") for part in ("codes", "scale", "zero"))
+        return _dequantize(codes, scale, zero, axis=0)
 
 
 def _constant(module: nn.Module, name: str, value: Tensor) -> None:
     module.register_buffer(name, value.detach().clone().contiguous(), persistent=False)
 
 
-def _dequantize(codes: Tensor, scale: Tensor, zero: Tensor, attributes: dict[str, int]) -> Tensor:
-    y: Tensor = _symbolic("DequantizeLinear", [codes, scale, zero], attributes,
+def _dequantize(codes: Tensor, scale: Tensor, zero: Tensor, axis: int | None = None) -> Tensor:
+    y: Tensor = _symbolic("DequantizeLinear", [codes, scale, zero], {} if axis is None else {"axis": axis},
                           dtype=torch.float32, shape=codes.shape, version=19)  # fmt: skip
     return y
 

@@ -46,8 +46,10 @@ class Quantized:
         for quantizer in self.activations.values():
             quantizer.mode = mode
         if mode == "export":
-            for part in (*self.activations.values(), *self.convolutions.values()):
-                part.freeze()
+            for quantizer in self.activations.values():
+                quantizer.freeze()
+            for convolution in self.convolutions.values():
+                convolution.freeze()
 
     def weights(self) -> dict[str, Tensor]:
         """Every weight under the name it has in the eager network."""
@@ -97,7 +99,7 @@ def insert(captured: Captured, arithmetic: Arithmetic, ranges: Ranges) -> Quanti
         scopes[f"quantizer_{i}"] = value
         _after(module, captured.nodes[value], f"quantizer_{i}", quantizer)
 
-    convolutions = {}
+    convolutions: dict[str, QuantConv2d] = {}
     for op in captured.ops:
         if op.type == "Conv" and op.inputs[0] in scales:
             node = captured.nodes[op.output]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from edgekd.schema.target import Placement
 
@@ -48,7 +49,7 @@ def _fused_input(
     op: Op, made_by: dict[str, Op], readers: dict[str, list[Op]], outputs: set[str], policy: Placement
 ) -> str | None:
     """The one input that the engine computes in the same kernel as `op`: its maker's only reader is `op`."""
-    links = {pair for chain in policy.fused for pair in zip(chain, chain[1:], strict=False)}
+    links = {pair for chain in policy.fused for pair in pairwise(chain)}
     for value in reversed(op.inputs):
         maker = made_by.get(value)
         alone = len(readers[value]) == 1 and value not in outputs

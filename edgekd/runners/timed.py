@@ -47,5 +47,4 @@ def time_models(job: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    with open(sys.argv[1], encoding="utf-8") as stream:
-        print(json.dumps(time_models(json.load(stream))))
+    print(json.dumps(time_models(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))))

@@ -18,7 +18,7 @@ from edgekd.graph.model import Array, Graph, read_model
 from edgekd.students.base import Task
 from edgekd.students.registry import find_student
 from edgekd.verify.gates import Gate, parity_gate, score_gates
-from edgekd.verify.parity import Hop, compare
+from edgekd.verify.parity import OBSERVED_APART, Hop, compare
 from edgekd.verify.scores import Run, Scores, score
 from edgekd.verify.witness import figures
 
@@ -89,10 +89,11 @@ def read_probes(path: Path) -> tuple[list[dict[str, Array]], list[dict[str, Arra
 def trace(artifact: Artifact, folder: Path, inputs: dict[str, Array], tensors: list[str]) -> dict[str, Array]:
     """An engine's codes at every tensor, and its outputs as it really runs, with nothing exposed."""
     assert artifact.runner is not None
-    model, out = folder / artifact.model, {}
+    model, out = folder / artifact.model, dict[str, Array]()
     for group in [tensors] if artifact.observe == "all" else [[name] for name in tensors]:
         out |= open_session(artifact.runner, model, artifact.options, group).run(inputs)
-    return out | open_session(artifact.runner, model, artifact.options).run(inputs)
+    out |= open_session(artifact.runner, model, artifact.options).run(inputs)
+    return out
 
 
 def _intact(name: str, what: str) -> Gate:
@@ -127,7 +128,8 @@ def _check_hops(bundle: Bundle, engines: dict[str, Artifact], found: Verificatio
         except Exception as error:  # each runtime raises its own kinds; a damaged artifact fails in any of them
             found.gates.append(_does_not_run(name, error))
         else:
-            found.hops.append(compare(f"{GOLDEN} → {name}", graph, inputs, traces))
+            apart = OBSERVED_APART if artifact.observe == "each" else 0.0
+            found.hops.append(compare(f"{GOLDEN} → {name}", graph, inputs, traces, apart))
 
 
 def _score_all(bundle: Bundle, task: Task, engines: dict[str, Artifact], found: Verification, say: Say) -> None:

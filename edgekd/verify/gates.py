@@ -41,7 +41,7 @@ def parity_gate(hop: Hop) -> Gate:
         f"by up to {first.forced_largest}"
     )
     hint = "compare that layer's weights, scales and quantizers in the two graphs"
-    return Gate(hop.name, "codes within their bounds", found, "one code", first is None, hint)
+    return Gate(hop.name, "codes within their bounds", found, "the tensor's bound", first is None, hint)
 
 
 def score_gates(recipe: Recipe, task: Task, scores: dict[str, Scores]) -> Iterator[Gate]:
@@ -51,10 +51,22 @@ def score_gates(recipe: Recipe, task: Task, scores: dict[str, Scores]) -> Iterat
     engines = [s for name, s in scores.items() if name not in recipe.arms and s is not raw]
     for s in (ship, *engines):
         gain, kept = s.mean(metric) - raw.mean(metric), retained(raw, full, s, metric)[0]
-        yield Gate(s.subject, f"gain over the {task.input_name}", f"{gain:.2f} {unit}", f"at least {gates.min_gain:g} {unit}",
-                   gain >= gates.min_gain, "train longer, or lower `gates.min_gain`")  # fmt: skip
-        yield Gate(s.subject, "share of the FP32 gain", f"{kept:.2%}", f"at least {gates.min_retained:.2%}",
-                   kept >= gates.min_retained, "train the int8 net longer, or lower `gates.min_retained`")  # fmt: skip
+        yield Gate(
+            s.subject,
+            f"gain over the {task.input_name}",
+            f"{gain:.2f} {unit}",
+            f"at least {gates.min_gain:g} {unit}",
+            gain >= gates.min_gain,
+            "train longer, or lower `gates.min_gain`",
+        )
+        yield Gate(
+            s.subject,
+            "share of the FP32 gain",
+            f"{kept:.2%}",
+            f"at least {gates.min_retained:.2%}",
+            kept >= gates.min_retained,
+            "train the int8 net longer, or lower `gates.min_retained`",
+        )
     for s in engines:
         drops = np.subtract(ship.values[metric], s.values[metric])
         for drop, limit, which in (

@@ -14,7 +14,7 @@ from edgekd.schema.base import Strict
 from edgekd.schema.target import Engine
 
 
-class Options(Strict):
+class OrtOptions(Strict):
     """Options of the engine."""
 
     optimise: bool = Field(True, description="Graph optimisations all on, or all off.")
@@ -24,13 +24,13 @@ class OnnxRuntime:
     """ONNX Runtime on the CPU."""
 
     package = "onnxruntime"
-    Options = Options
+    Options = OrtOptions
 
     def check(self, graph: Graph, engine: Engine) -> list[Problem]:
         """Operators and opset."""
         return check_operators(graph, engine)
 
-    def compile(self, job: Job, options: Options, out: Path) -> Artifact:
+    def compile(self, job: Job, options: OrtOptions, out: Path) -> Artifact:
         """Write the graph and load it once."""
         from edgekd.runners import ort
 

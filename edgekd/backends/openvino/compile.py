@@ -15,7 +15,7 @@ from edgekd.schema.target import Engine
 _WEIGHTED = ("Convolution", "GroupConvolution", "Deconvolution", "FullyConnected", "MatMul")
 
 
-class Options(Strict):
+class OvOptions(Strict):
     """OpenVINO takes no options yet."""
 
 
@@ -23,13 +23,13 @@ class OpenVino:
     """OpenVINO on the CPU."""
 
     package = "openvino"
-    Options = Options
+    Options = OvOptions
 
     def check(self, graph: Graph, engine: Engine) -> list[Problem]:
         """Operators and opset."""
         return check_operators(graph, engine)
 
-    def compile(self, job: Job, options: Options, out: Path) -> Artifact:
+    def compile(self, job: Job, options: OvOptions, out: Path) -> Artifact:
         """Write IR without fp16 compression, compile it, and read from the execution graph what runs in int8."""
         import openvino
 

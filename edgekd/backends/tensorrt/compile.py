@@ -20,7 +20,7 @@ from edgekd.schema.target import Engine
 _TEMPLATES = Path(__file__).parent / "kit"
 
 
-class Options(Strict):
+class TrtOptions(Strict):
     """Options of the engine builder."""
 
     workspace_mib: int = Field(2048, ge=1, description="Memory the builder may use, in MiB.")
@@ -31,13 +31,13 @@ class TensorRt:
     """TensorRT 10 and 11 through `trtexec` on the device."""
 
     package = None
-    Options = Options
+    Options = TrtOptions
 
     def check(self, graph: Graph, engine: Engine) -> list[Problem]:
         """Operators, opset, and the placement of every Q/DQ pair in the graph as TensorRT will read it."""
         return [*check_operators(graph, engine), *rules.check(Graph(float_biases(graph)))]
 
-    def compile(self, job: Job, options: Options, out: Path) -> Artifact:
+    def compile(self, job: Job, options: TrtOptions, out: Path) -> Artifact:
         """Write the kit. Raises ProblemsError when the rewritten graph breaks a rule."""
         model = float_biases(job.graph)
         if problems := rules.check(Graph(model)):

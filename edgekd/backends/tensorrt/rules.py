@@ -84,9 +84,9 @@ def _inputs_of_weighted(graph: Graph) -> Iterator[Problem]:
 def _nothing_before_activation(graph: Graph) -> Iterator[Problem]:
     """No pair between a convolution and its Relu: they are one kernel."""
     for node in graph.nodes:
-        if node.op_type == "Relu" and (source := _through_pair(graph, node.input[0])):
-            if source.op_type in (*_WEIGHTED, "Add"):
-                yield Problem(node.output[0], f"a Q/DQ pair stands between `{source.op_type}` and `Relu`")
+        source = _through_pair(graph, node.input[0]) if node.op_type == "Relu" else None
+        if source is not None and source.op_type in (*_WEIGHTED, "Add"):
+            yield Problem(node.output[0], f"a Q/DQ pair stands between `{source.op_type}` and `Relu`")
 
 
 def _through_pair(graph: Graph, name: str) -> onnx.NodeProto | None:
@@ -107,9 +107,9 @@ def _sums(graph: Graph) -> Iterator[Problem]:
         if any(source is not None and source.op_type == "Conv" for source in sources):
             yield Problem(node.output[0], "a Q/DQ pair stands between `Conv` and `Add`", "quantize the skip input only")
         makers = [graph.maker.get(name) for name in node.input]
-        if any(m is not None and m.op_type == "Conv" for m in makers):
-            if not any(_is_dequantized(graph, name) or name in graph.constants for name in node.input):
-                yield Problem(node.output[0], "the skip input of this `Add` is not quantized, so nothing is fused")
+        convolved = any(maker is not None and maker.op_type == "Conv" for maker in makers)
+        if convolved and not any(_is_dequantized(graph, name) or name in graph.constants for name in node.input):
+            yield Problem(node.output[0], "the skip input of this `Add` is not quantized, so nothing is fused")
 
 
 def _one_scale(graph: Graph) -> Iterator[Problem]:

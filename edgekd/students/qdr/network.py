@@ -95,7 +95,8 @@ class RestorationNet(nn.Module):
         x = self.gate[-1](self.mid(x))
         for i in reversed(range(len(skips))):
             x = self.dec[i](self.up[i](x) + skips[i])
-        return image + self.head(x)
+        restored: Tensor = image + self.head(x)
+        return restored
 
 
 def build(config: ModelConfig) -> RestorationNet:
