@@ -15,25 +15,37 @@ COLORS = ("#3b82f6", "#f59e0b", "#10b981", "#ef4444", "#8b5cf6", "#64748b")
 
 def curves(series: Mapping[str, Sequence[float]], ylabel: str) -> str:
     """Lines over training steps, logarithmic, each smoothed over 2 % of its steps."""
+    from matplotlib.ticker import LogFormatter
+
     figure, axes = _figure(ylabel, "step")
     for color, (name, values) in zip(COLORS * 9, series.items(), strict=False):
         width = max(1, len(values) // 50)
         smooth = np.convolve(values, np.full(width, 1 / width), "valid")
         axes.plot(np.arange(len(smooth)) + width, smooth, label=name, color=color, linewidth=1.6)
     axes.set_yscale("log")
-    axes.legend(frameon=False, fontsize=9)
+    axes.yaxis.set_major_formatter(LogFormatter())
+    axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.2, 0.5)))
+    _legend(figure)
     return _svg(figure)
 
 
-def per_sample(columns: Mapping[str, Mapping[str, float]], ylabel: str) -> str:
-    """One dot a sample and subject: the same sample at the same place on the x axis."""
+def differences(columns: Mapping[str, Mapping[str, float]], ylabel: str) -> str:
+    """Bars around zero, one a sample and subject."""
     figure, axes = _figure(ylabel, "")
     ids = list(next(iter(columns.values())))
-    for color, (name, values) in zip(COLORS * 9, columns.items(), strict=False):
-        axes.plot(range(len(ids)), [values[i] for i in ids], "o", label=name, color=color, markersize=5, alpha=0.85)
+    width = 0.8 / len(columns)
+    for i, (name, values) in enumerate(columns.items()):
+        at = np.arange(len(ids)) + (i - (len(columns) - 1) / 2) * width
+        axes.bar(at, [values[sample] for sample in ids], width, label=name, color=COLORS[i % len(COLORS)])
+    axes.axhline(0, color=_INK, linewidth=0.8)
     axes.set_xticks(range(len(ids)), ids, rotation=45, ha="right", fontsize=8)
-    axes.legend(frameon=False, fontsize=9, ncols=2)
+    _legend(figure)
     return _svg(figure)
+
+
+def _legend(figure: Any) -> None:
+    """Above the axes, where it hides nothing."""
+    figure.legend(loc="outside upper left", frameon=False, fontsize=9, ncols=2)
 
 
 def _figure(ylabel: str, xlabel: str) -> tuple[Any, Any]:

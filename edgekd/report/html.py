@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from PIL import Image
 from edgekd.backends.base import read_artifact
 from edgekd.evidence import Bundle, Figure
 from edgekd.graph.model import Graph, read_model
-from edgekd.report.charts import curves, per_sample
+from edgekd.report.charts import curves, differences
 from edgekd.store import write_atomic
+from edgekd.students.base import Task
 from edgekd.students.registry import find_student
 
 Figures = dict[tuple[str, str], Figure]
@@ -28,7 +30,7 @@ def write_report(bundle: Bundle) -> Path:
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {"si": si, "interval": interval, "percent": lambda x: f"{100 * x:.2f} %"}
+    environment.filters |= {"si": si, "interval": interval, "percent": lambda x: f"{x:.2%}"}
     page = environment.get_template("template.html.jinja").render(**content(bundle))
     path = bundle.run / "report.html"
     write_atomic(path, page.encode())
@@ -52,8 +54,7 @@ def content(bundle: Bundle) -> dict[str, Any]:
         "costs": _costs(latest, [recipe.teacher, recipe.ship]),
         "latencies": [f for (name, _), f in latest.items() if name == "latency"],
         "samples": _samples(bundle, task.input_name),
-        "curves": Markup(curves(_curves(bundle), "loss")),
-        "dots": Markup(per_sample(_dots(bundle, latest, task), f"{task.metric.upper()} in {task.unit}")),
+        "charts": [(title, Markup(svg)) for title, svg in _charts(bundle, latest, task)],
         "engines": {name: (record, read_artifact(bundle.path / "artifacts" / name))
                     for name, record in manifest.engines.items()},
         "io": Graph(read_model(bundle.path / "graph.onnx")).io,
@@ -90,21 +91,31 @@ def _costs(latest: Figures, arms: list[str]) -> list[dict[str, Any]]:
     return [{"title": title, "figures": [latest[name, arm] for arm in arms]} for name, title in titles.items()]
 
 
-def _curves(bundle: Bundle) -> dict[str, list[float]]:
-    out = {}
-    for name, arm in bundle.manifest.arms.items():
+def _charts(bundle: Bundle, latest: Figures, task: Task) -> Iterator[tuple[str, str]]:
+    """The teacher's loss, the students' losses, the distillation losses, and each sample's distance to FP32."""
+    teacher, arms = bundle.manifest.recipe.teacher, bundle.manifest.arms
+    found: dict[str, dict[str, list[float]]] = {"teacher": {}, "students": {}, "distillation": {}}
+    for name, arm in arms.items():
         path = bundle.path / "arms" / f"{name}.curve.json"
-        if path.exists():
-            for part, values in json.loads(path.read_text(encoding="utf-8")).items():
-                out[f"{arm.title}: {part}"] = values
-    return out
-
-
-def _dots(bundle: Bundle, latest: Figures, task: Any) -> dict[str, dict[str, float]]:
-    recipe, arms = bundle.manifest.recipe, bundle.manifest.arms
-    titles = {task.input_name: task.input_name, recipe.teacher: arms[recipe.teacher].title,
-              recipe.ship: arms[recipe.ship].title}  # fmt: skip
-    return {title: latest[task.metric, subject].details for subject, title in titles.items()}
+        for part, values in json.loads(path.read_text(encoding="utf-8")).items() if path.exists() else ():
+            kind = "distillation" if part != "task" else "teacher" if name == teacher else "students"
+            found[kind][arm.title if part == "task" else f"{arm.title}, {part}"] = values
+    titles = {"teacher": "Training of the teacher", "students": "Training from the teacher on",
+              "distillation": "Distillation losses, as weighted"}  # fmt: skip
+    for kind, series in found.items():
+        if series:
+            yield titles[kind], curves(series, "loss")
+    full = latest[task.metric, teacher].details
+    columns = {
+        arm.title: {i: value - full[i] for i, value in latest[task.metric, name].details.items()}
+        for name, arm in arms.items()
+        if name != teacher
+    }
+    if columns:
+        yield (
+            f"Difference to {arms[teacher].title}, each crop",
+            differences(columns, f"{task.metric.upper()}, {task.unit}"),
+        )
 
 
 def _samples(bundle: Bundle, raw: str) -> list[dict[str, Any]]:
@@ -139,8 +150,9 @@ def si(value: float) -> str:
     return f"{value:g}"
 
 
-def interval(figure: Figure, digits: int = 2) -> str:
+def interval(figure: Figure, form: str = ".2f") -> str:
     """A figure's interval as `low to high`."""
     if figure.interval is None:
         return ""
-    return f"{figure.interval[0]:.{digits}f} to {figure.interval[1]:.{digits}f}"
+    low, high = (format(end, form) for end in figure.interval)
+    return f"{low} to {high}"

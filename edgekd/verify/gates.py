@@ -69,9 +69,13 @@ def score_gates(recipe: Recipe, task: Task, scores: dict[str, Scores]) -> Iterat
         )
     for s in engines:
         drops = np.subtract(ship.values[metric], s.values[metric])
-        for drop, limit, which in (
-            (float(drops.mean()), gates.max_engine_drop, "mean"),
-            (float(drops.max()), gates.max_engine_drop_worst, "worst sample"),
-        ):
-            yield Gate(s.subject, f"loss to the integer reference, {which}", f"{drop:.3f} {unit}",
-                       f"at most {limit:g} {unit}", drop <= limit, "see the parity table for the tensor")  # fmt: skip
+        limits = {"mean": gates.max_engine_drop, "worst sample": gates.max_engine_drop_worst}
+        for drop, (which, limit) in zip((drops.mean(), drops.max()), limits.items(), strict=True):
+            yield Gate(
+                s.subject,
+                f"change from the integer reference, {which}",
+                f"{-drop:+.3f} {unit}",
+                f"at least -{limit:g} {unit}",
+                bool(drop <= limit),
+                "see the parity table for the tensor",
+            )
