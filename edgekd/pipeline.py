@@ -320,10 +320,10 @@ def _student(plan: Plan, recipe: Recipe) -> Any:
         raise MissingError(f"training needs `{error.name}`", "pip install 'edgekd[train]'") from None
 
 
-def _ranges(plan: Plan) -> dict[str, tuple[float, float]]:
-    """Inputs whose range follows from the io record: pixels 0 and 255 after scaling, mean and std."""
-    out = {}
+def _ranges(plan: Plan) -> list[tuple[float, float]]:
+    """Ranges of the inputs, which follow from the io record: pixels 0 and 255 after scaling, mean and std."""
+    out = []
     for spec in plan.io.inputs:
         ends = [(v * 255 * spec.scale - m) / s for m, s in zip(spec.mean, spec.std, strict=True) for v in (0, 1)]
-        out[spec.name] = (min(ends), max(ends))
+        out.append((min(ends), max(ends)))
     return out

@@ -32,11 +32,12 @@ FUNCTIONAL: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Captured:
-    """A graph, its operators, the node behind each value, and the values it gives out."""
+    """A graph, its operators, the node behind each value, and the values it takes and gives out."""
 
     module: fx.GraphModule
     ops: tuple[Op, ...]
     nodes: dict[str, fx.Node]
+    inputs: tuple[str, ...]
     outputs: tuple[str, ...]
 
     def tap(self, path: str) -> str:
@@ -85,7 +86,8 @@ def _view(module: fx.GraphModule) -> Captured:
             ops.append(Op(_type(node), tuple(names[n] for n in values), names[node]))
         elif node.op == "output":
             outputs = tuple(names[n] for n in node.all_input_nodes)
-    return Captured(module, tuple(ops), {name: node for node, name in names.items()}, outputs)
+    inputs = tuple(name for node, name in names.items() if node.op == "placeholder")
+    return Captured(module, tuple(ops), {name: node for node, name in names.items()}, inputs, outputs)
 
 
 def _stem(node: fx.Node) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +14,8 @@ from edgekd.quantize.fake import ActivationQuantizer, Mode, QuantConv2d, SharedQ
 from edgekd.quantize.placement import place
 from edgekd.schema.target import Arithmetic
 
-Ranges = dict[str, tuple[float, float]]
+Ranges = Sequence[tuple[float, float]]
+"""Known range of each input, in the order of the network's arguments."""
 
 
 class Tap(nn.Module):
@@ -83,11 +85,12 @@ class Quantized:
 
 
 def insert(captured: Captured, arithmetic: Arithmetic, ranges: Ranges) -> Quantized:
-    """Quantize the captured graph in place. `ranges` holds the known ranges of inputs by name."""
+    """Quantize the captured graph in place."""
     graph, module = captured.module.graph, captured.module
     po2 = arithmetic.scale == "power-of-two"
     scales = place(captured.ops, captured.outputs, arithmetic.placement)
-    known = {op.output: (0.0, 1.0) for op in captured.ops if op.type == "Sigmoid"} | ranges
+    known = {op.output: (0.0, 1.0) for op in captured.ops if op.type == "Sigmoid"}
+    known |= dict(zip(captured.inputs, ranges, strict=True))
     activations: dict[str, ActivationQuantizer] = {}
     scopes: dict[str, str] = {}
     for i, (value, source) in enumerate(scales.items()):

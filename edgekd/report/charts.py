@@ -15,16 +15,15 @@ COLORS = ("#3b82f6", "#f59e0b", "#10b981", "#ef4444", "#8b5cf6", "#64748b")
 
 def curves(series: Mapping[str, Sequence[float]], ylabel: str) -> str:
     """Lines over training steps, logarithmic, each smoothed over 2 % of its steps."""
-    from matplotlib.ticker import LogFormatter
-
     figure, axes = _figure(ylabel, "step")
     for color, (name, values) in zip(COLORS * 9, series.items(), strict=False):
         width = max(1, len(values) // 50)
         smooth = np.convolve(values, np.full(width, 1 / width), "valid")
         axes.plot(np.arange(len(smooth)) + width, smooth, label=name, color=color, linewidth=1.6)
     axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(LogFormatter())
-    axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.2, 0.5)))
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_formatter("{x:.3g}")
+    axes.yaxis.set_minor_formatter("{x:.3g}" if high / low < 12 else "")
     _legend(figure)
     return _svg(figure)
 

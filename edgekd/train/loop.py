@@ -20,7 +20,7 @@ from edgekd.store import write_atomic
 
 Tick = Callable[[int, int, str], None]
 Losses = dict[str, Tensor]
-SECONDS_BETWEEN_CHECKPOINTS = 5.0
+SECONDS_BETWEEN_CHECKPOINTS = 2.0
 
 
 def cosine(step: int, steps: int, warmup: float) -> float:

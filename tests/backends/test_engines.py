@@ -1,0 +1,64 @@
+"""OpenVINO and ONNX Runtime really compile and run, and answer as the integer reference does."""
+
+import numpy as np
+import pytest
+from edgekd.backends.base import Job, read_artifact
+from edgekd.backends.registry import backend, is_installed
+from edgekd.devices.local import Timed, measure, open_session
+from edgekd.errors import MissingError, RequestError
+from edgekd.graph import golden
+
+from tests.graph.graphs import conv_graph
+
+RNG = np.random.default_rng(5)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("openvino", {}), ("onnxruntime", {"optimise": False}), ("onnxruntime", {})]
+)
+def test_compile_run_and_expose(name, options, tmp_path):
+    graph = conv_graph(RNG, dtype=np.uint8, zero=7, channels=8)
+    image = RNG.normal(0, 1, (1, 8, 8, 8)).astype(np.float32)
+    engine = backend(name)
+    artifact = engine.compile(Job(graph, graph, [{"image": image}], []), engine.Options(**options), tmp_path)
+    want = golden.run(graph, {"image": image})
+    session = open_session(artifact.runner, tmp_path / artifact.model, artifact.options)
+    out = session.run({"image": image})
+    assert "restored" in out
+    assert "x.q" not in out
+    codes = np.rint(out["restored"] / 0.05) - np.rint(want["restored"] / 0.05)
+    assert np.abs(codes).max() <= 1
+    exposed = open_session(artifact.runner, tmp_path / artifact.model, artifact.options, ["x.q"]).run({"image": image})
+    assert exposed["x.q"].dtype == np.uint8
+    np.testing.assert_array_equal(exposed["x.q"], want["x.q"])
+
+
+def test_openvino_proves_what_runs_in_int8(tmp_path):
+    graph = conv_graph(RNG, dtype=np.uint8, channels=8)
+    engine = backend("openvino")
+    image = np.zeros((1, 8, 8, 8), np.float32)
+    artifact = engine.compile(Job(graph, graph, [{"image": image}], []), engine.Options(), tmp_path)
+    assert artifact.facts == {"weighted layers": 1, "of them in int8": 1}
+
+
+def test_times_come_from_a_process_of_their_own(tmp_path):
+    graph = conv_graph(RNG)
+    image = np.zeros((1, 4, 8, 8), np.float32)
+    engine = backend("onnxruntime")
+    artifact = engine.compile(Job(graph, graph, [{"image": image}], []), engine.Options(), tmp_path)
+    models = [Timed(n, "ort", tmp_path / artifact.model, {"threads": 1}) for n in ("a", "b")]
+    result = measure(models, {"image": image}, warmup=1, runs=5)
+    assert {name: len(seconds) for name, seconds in result["seconds"].items()} == {"a": 5, "b": 5}
+    assert all(s > 0 for seconds in result["seconds"].values() for s in seconds)
+    assert result["tools"]["a"].startswith("ONNX Runtime")
+    with pytest.raises(MissingError, match="cannot be run"):
+        measure([Timed("gone", "ort", tmp_path / "gone.onnx", {})], {"image": image}, 1, 1)
+
+
+def test_unknown_backend_and_missing_record(tmp_path):
+    with pytest.raises(RequestError) as error:
+        backend("openvin")
+    assert error.value.hint == "did you mean `openvino`?"
+    assert is_installed("tensorrt")
+    with pytest.raises(MissingError):
+        read_artifact(tmp_path)

@@ -1,0 +1,74 @@
+"""A tiny run that every test of a whole chain shares, and how the command line is called."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from edgekd.pipeline import Result, resolve, run
+
+# Small enough to train in seconds, real in every stage. Its gates only ask that something was learned.
+TINY = (
+    "train.steps=80",
+    "quantize.steps=12",
+    "quantize.calibration_batches=2",
+    "data.crop=128",
+    "deploy.shape=[128, 128]",
+    "gates.min_gain=2",
+    "gates.min_retained=0.9",
+    "threads=1",
+    "profile.runs=20",
+    "profile.warmup=2",
+)
+
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share the tiny run go to one worker, so that it is trained once."""
+    for item in items:
+        if {"jetson", "x86_run", "store"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group("chain"))
+
+
+def command(*args: str | Path) -> list[str]:
+    return [sys.executable, "-m", "edgekd", *map(str, args)]
+
+
+def tiny_set() -> list[str]:
+    return [part for pair in TINY for part in ("--set", pair)]
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """Run the command line in `tmp_path`; colour and width are fixed."""
+
+    def call(*args: str | Path, **more: object) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {"NO_COLOR": "1", "COLUMNS": "100", "TERM": "dumb"}
+        return subprocess.run(
+            command(*args), capture_output=True, text=True, cwd=tmp_path, env=environment, check=False, **more
+        )  # type: ignore[call-overload, no-any-return]
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of all tiny runs of this session."""
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="session")
+def jetson(store: Path) -> Result:
+    """A finished tiny run for the Jetson."""
+    return run(*resolve("qdr", "jetson", TINY), store)
+
+
+@pytest.fixture(scope="session")
+def x86_run(store: Path, jetson: Result) -> Result:
+    """A finished tiny run for this host, after the Jetson's."""
+    return run(*resolve("qdr", "x86", TINY), store)

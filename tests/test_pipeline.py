@@ -1,0 +1,72 @@
+"""The whole chain: shared steps, and the same result after being killed."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import edgekd
+import pytest
+from edgekd.errors import GateFailedError
+from edgekd.pipeline import Result
+
+from tests.conftest import TINY, command, tiny_set
+
+
+def test_a_second_target_reuses_the_teacher(jetson: Result, x86_run: Result):
+    """Every float step is shared, nothing of the arithmetic is."""
+    a, b = jetson.bundle.manifest.steps, x86_run.bundle.manifest.steps
+    for step in ("teach fp32", "tune fp32-tuned", "export fp32", "export fp32-tuned"):
+        assert a[step] == b[step]
+    for step in ("ptq ptq", "qat qat-dfd", "export qat-dfd", "compile openvino"):
+        assert a[step] != b[step]
+    assert x86_run.verification.failures == []
+
+
+def test_a_second_run_trains_nothing(jetson: Result, store: Path):
+    """Same request, from Python: every step is in the store, and the bundle stays as it is."""
+    before = {p: p.stat().st_mtime_ns for p in jetson.bundle.path.rglob("*")}
+    again = edgekd.compress("qdr", "jetson", overrides=TINY, out=store)
+    assert again.folder == jetson.folder
+    assert {p: p.stat().st_mtime_ns for p in jetson.bundle.path.rglob("*")} == before
+
+
+def test_a_failed_gate_raises_from_python(jetson: Result, store: Path):
+    with pytest.raises(GateFailedError, match="gain over the noisy input"):
+        edgekd.compress("qdr", "jetson", overrides=(*TINY, "gates.min_gain=40"), out=store)
+
+
+def kill_when(args: list[str], appears: str, out: Path) -> None:
+    """Start the command, wait until a file appears in the store, then kill -9 its whole process group."""
+    process = subprocess.Popen(
+        command(*args), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+    )
+    deadline = time.monotonic() + 240
+    try:
+        while not list((out / ".store").glob(appears)):
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < deadline, f"`{appears}` never appeared"
+            time.sleep(0.01)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_killed_in_training_and_in_compile_ends_the_same(jetson: Result, tmp_path: Path):
+    """kill -9 while the teacher trains, again while an engine is compiled: every file equals the undisturbed run's."""
+    args = ["compress", "--target", "jetson", "--out", str(tmp_path), *tiny_set()]
+    kill_when(args, "teach-*.part/checkpoint.pt", tmp_path)
+    assert not list((tmp_path / ".store").glob("teach-*/weights.safetensors")) or list(
+        tmp_path.glob(".store/teach-*.part")
+    )
+    kill_when(args, "compile-*.part/*", tmp_path)
+    assert not list(tmp_path.glob("qdr-*"))
+    done = subprocess.run(command(*args, "--json"), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    folder = Path(json.loads(done.stdout)["run"])
+    files = json.loads((folder / "bundle/manifest.json").read_text())["files"]
+    assert files == jetson.bundle.manifest.files
+    scores = {(f["name"], f["subject"]): f["value"] for f in json.loads(done.stdout)["figures"] if f["name"] == "psnr"}
+    assert scores == {(f.name, f.subject): f.value for f in jetson.figures if f.name == "psnr"}

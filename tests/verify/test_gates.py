@@ -1,0 +1,46 @@
+"""Gates fail when they should, and say by how much."""
+
+import pytest
+from edgekd.students.qdr.task import DenoiseTask
+from edgekd.verify.gates import score_gates
+from edgekd.verify.scores import Scores, retained
+
+from tests.conftest import TINY
+
+
+def scores(**means: float) -> dict[str, Scores]:
+    return {name.replace("_", " ").replace("qat dfd", "qat-dfd"): Scores(
+        name.replace("_", " ").replace("qat dfd", "qat-dfd"), ("a", "b"), {"psnr": (mean, mean + 1)}, ()
+    ) for name, mean in means.items()}  # fmt: skip
+
+
+@pytest.fixture
+def recipe():
+    from edgekd.pipeline import resolve
+
+    return resolve("qdr", "jetson", (*TINY, "gates.min_gain=9", "gates.min_retained=0.985"))[0]
+
+
+def failed(recipe, **means):
+    return [gate.rule for gate in score_gates(recipe, DenoiseTask({}, 0), scores(**means)) if not gate.held]
+
+
+def test_all_hold(recipe):
+    assert failed(recipe, noisy_input=20, fp32=30, qat_dfd=29.99, openvino=29.98) == []
+
+
+def test_too_little_gain_and_too_little_kept(recipe):
+    rules = failed(recipe, noisy_input=20, fp32=30, qat_dfd=28.9)
+    assert rules == ["gain over the noisy input", "share of the FP32 gain"]
+
+
+def test_an_engine_that_loses(recipe):
+    rules = failed(recipe, noisy_input=20, fp32=30, qat_dfd=30, openvino=29.9)
+    assert rules == ["change from the integer reference, mean"]
+
+
+def test_retained_by_formula():
+    s = scores(noisy_input=20, fp32=30, qat_dfd=29.5)
+    value, (low, high) = retained(s["noisy input"], s["fp32"], s["qat-dfd"], "psnr")
+    assert value == pytest.approx(0.95)
+    assert low == pytest.approx(high) == pytest.approx(0.95)  # both samples say the same

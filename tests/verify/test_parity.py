@@ -1,0 +1,50 @@
+"""Hops: equal traces pass, a changed tensor is named, and only it."""
+
+import numpy as np
+import pytest
+from edgekd.graph import golden
+from edgekd.graph.golden import run
+from edgekd.graph.model import Graph, with_constants
+from edgekd.verify.parity import compare
+
+from tests.graph.graphs import conv_graph
+
+RNG = np.random.default_rng(2)
+GRAPH = conv_graph(RNG, size=32)
+IMAGE = {"image": RNG.normal(0, 1, (1, 4, 32, 32)).astype(np.float32)}
+
+
+def test_equal_traces():
+    hop = compare("a → b", GRAPH, [IMAGE], [run(GRAPH, IMAGE)])
+    assert hop.first_beyond is None
+    assert (hop.equal, hop.largest) == (1.0, 0)
+    assert [t.tensor for t in hop.tensors] == ["x.q", "y.q", "restored"]
+
+
+@pytest.mark.parametrize(("constant", "tensor"), [("ws", "y.q"), ("b", "y.q"), ("s", "x.q")])
+def test_a_changed_constant_is_blamed_on_the_tensor_it_makes(constant, tensor):
+    value = GRAPH.constants[constant].copy()
+    if value.ndim:
+        value[1] = value[1] * 1.5 + (3000 if value.dtype == np.int32 else 0)
+    else:
+        value = np.float32(value * 1.1)
+    damaged = Graph(with_constants(GRAPH.model, {constant: value}))
+    hop = compare("a → b", GRAPH, [IMAGE], [run(damaged, IMAGE)])
+    assert hop.first_beyond == tensor
+
+
+def test_a_single_flip_by_one_is_harmless_but_two_codes_are_not():
+    trace = golden.run(GRAPH, IMAGE)
+    flipped = {**trace, "y.q": trace["y.q"].copy()}
+    inner = np.argwhere((flipped["y.q"] > 0) & (flipped["y.q"] < 100))[0]
+    flipped["y.q"][tuple(inner)] += 1
+    assert compare("a → b", GRAPH, [IMAGE], [flipped]).first_beyond is None
+    flipped["y.q"][tuple(inner)] += 1
+    assert compare("a → b", GRAPH, [IMAGE], [flipped]).first_beyond == "y.q"
+    assert compare("a → b", GRAPH, [IMAGE], [flipped], beyond_one=1e-3).first_beyond is None
+
+
+def test_outputs_that_are_not_numbers_are_beyond():
+    trace = golden.run(GRAPH, IMAGE)
+    broken = {**trace, "restored": np.full_like(trace["restored"], np.nan)}
+    assert compare("a → b", GRAPH, [IMAGE], [broken]).first_beyond == "restored"
