@@ -167,8 +167,7 @@ def check_untrained(plan: Plan, store: Store) -> None:
         graph = Graph(export_quantized(net, None, plan.target.arithmetic, _ranges(plan), plan.io).model)
         problems = list(golden.check(graph))
         for job in plan.compiles:
-            found = backend(job.backend).check(graph, plan.target.engine)
-            problems += [Problem(f"{job.name}: {p.where}", p.message, p.hint) for p in found]
+            problems += backend(job.backend).check(graph, plan.target.engine)
         cost, memory = count(graph), plan.target.board.cost.memory_bytes
         if cost.weight_bytes + cost.peak_activation_bytes > memory:
             need = cost.weight_bytes + cost.peak_activation_bytes

@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from edgekd.graph.images import find_folder, read_picture
 from edgekd.pipeline import Result, resolve, run
+from PIL import Image
 
 # Small enough to train in seconds, real in every stage. Its gates only ask that something was learned.
+EVAL = Path(tempfile.gettempdir()) / f"edgekd-tests-{os.getuid()}" / "eval"
 TINY = (
+    f"data.eval={EVAL}",
     "train.steps=80",
     "quantize.steps=12",
     "quantize.calibration_batches=2",
@@ -24,6 +29,17 @@ TINY = (
     "profile.runs=20",
     "profile.warmup=2",
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_small_picture() -> None:
+    """A quarter of a Kodak picture: four evaluation crops."""
+    EVAL.mkdir(parents=True, exist_ok=True)
+    picture = read_picture(find_folder("edgekd:kodak") / "kodim11.png")[128:384, 256:512]
+    mine = EVAL.parent / f"pier-{os.getpid()}.png"  # several workers do this at once
+    Image.fromarray(picture).save(mine)
+    mine.replace(EVAL / "pier.png")
+
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 

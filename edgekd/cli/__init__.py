@@ -33,13 +33,12 @@ def version(show: bool = typer.Option(False, "--version", help="Print the versio
 
 def main() -> None:
     """Run the command line; a mistake of the user never ends in a traceback."""
-    from edgekd.cli.console import fail
+    from edgekd.cli.console import fail, interrupted
 
     try:
         code = app(standalone_mode=False)
+    except KeyboardInterrupt:
+        code = interrupted()
     except Exception as error:
         code = fail(error)
-    except KeyboardInterrupt:
-        print("\nerror: interrupted\nhint: run the same command again; finished steps are kept", file=sys.stderr)
-        code = 130
     sys.exit(code if isinstance(code, int) else 0)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import click
+import typer
 
 from edgekd.errors import EdgekdError, Problem, ProblemsError
 
@@ -20,14 +20,14 @@ def fail(error: Exception) -> int:
     if isinstance(error, EdgekdError):
         tell([Problem("", error.message, error.hint)])
         return error.exit_code
-    if isinstance(error, click.ClickException):
+    if isinstance(error, typer.Abort):
+        return interrupted()
+    if format_message := getattr(error, "format_message", None):  # the parser's own errors
         context = getattr(error, "ctx", None)
         name = context.command_path if context else "edgekd"
-        message = error.format_message().rstrip(".")
+        message = format_message().rstrip(".")
         tell([Problem("", message[:1].lower() + message[1:], f"see `{name} --help`")])
         return 2
-    if isinstance(error, (click.Abort, click.exceptions.Exit)):
-        return getattr(error, "exit_code", 130)
     if isinstance(error, BrokenPipeError):
         sys.stderr.close()
         return 0
@@ -35,6 +35,12 @@ def fail(error: Exception) -> int:
         tell([Problem("", f"`{error.filename}`: {error.strerror}")])
         return 3
     raise error
+
+
+def interrupted() -> int:
+    """Say that Ctrl-C was heard."""
+    tell([Problem("", "interrupted", "run the same command again: finished steps are kept")])
+    return 130
 
 
 def tell(problems: Sequence[Problem]) -> None:

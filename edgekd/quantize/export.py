@@ -18,10 +18,12 @@ from edgekd.errors import RequestError
 from edgekd.graph.model import IO_KEY, code_name
 from edgekd.quantize.capture import capture
 from edgekd.quantize.insert import Quantized, Ranges, insert
+from edgekd.quantize.placement import Op
 from edgekd.schema.io import IoRecord
 from edgekd.schema.target import Arithmetic
 
 OPSET = 20
+_NOT_OPERATORS = ("QuantizeLinear", "DequantizeLinear", "Constant")
 _SCOPES = "pkg.torch.onnx.name_scopes"
 Codes = dict[str, NDArray[Any]]
 
@@ -43,11 +45,13 @@ def export_quantized(
     Raises RequestError when the network cannot be captured or its quantizers differ from the trained ones.
     """
     inputs = _example(io)
-    quantized = insert(capture(net, inputs), arithmetic, ranges)
+    captured = capture(net, inputs)
+    quantized = insert(captured, arithmetic, ranges)
     if state is not None:
         quantized.load_state(state)
     quantized.mode("export")
     model = _to_onnx(quantized.module, inputs, io)
+    _name_values(model, captured.ops)
     _name_tensors(model, quantized.scopes | quantized.names())
     quantized.mode("quantize")
     return Portable(_finish(model, io), quantized)
@@ -56,7 +60,10 @@ def export_quantized(
 def export_float(net: nn.Module, io: IoRecord) -> onnx.ModelProto:
     """The float graph at the deployed shape."""
     inputs = _example(io)
-    return _finish(_to_onnx(capture(net, inputs).module, inputs, io), io)
+    captured = capture(net, inputs)
+    model = _to_onnx(captured.module, inputs, io)
+    _name_values(model, captured.ops)
+    return _finish(model, io)
 
 
 def trained_codes(quantized: Quantized, inputs: tuple[Tensor, ...]) -> Codes:
@@ -117,6 +124,15 @@ def _reason(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
+def _name_values(model: onnx.ModelProto, ops: tuple[Op, ...]) -> None:
+    """Name every operator's result by its key, where the exporter kept the operators one for one."""
+    fixed = {value.name for value in (*model.graph.input, *model.graph.output)}
+    nodes = [node for node in model.graph.node if node.op_type not in _NOT_OPERATORS]
+    if [node.op_type for node in nodes] == [op.type for op in ops]:
+        pairs = zip(nodes, ops, strict=True)
+        _rename(model, {node.output[0]: op.output for node, op in pairs if node.output[0] not in fixed})
+
+
 def _name_tensors(model: onnx.ModelProto, names: dict[str, str]) -> None:
     """Name codes after the value they stand for, and constants after their layer.
 
@@ -134,6 +150,10 @@ def _name_tensors(model: onnx.ModelProto, names: dict[str, str]) -> None:
             key = next((key for module, key in names.items() if f"'{module}'" in scope), None)
             if key is not None:
                 renamed[node.output[0]] = code_name(key)
+    _rename(model, renamed)
+
+
+def _rename(model: onnx.ModelProto, renamed: dict[str, str]) -> None:
     for node in model.graph.node:
         node.input[:] = [renamed.get(name, name) for name in node.input]
         node.output[:] = [renamed.get(name, name) for name in node.output]

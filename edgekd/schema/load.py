@@ -17,12 +17,12 @@ from edgekd.schema.target import Board, Target
 Table = dict[str, Any]
 
 
-def read_toml(path: Path) -> Table:
+def read_toml(path: Path, hint: str = "") -> Table:
     """A TOML file as a dict. Raises RequestError that names the line where it does not parse."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise MissingError(f"`{path}` does not exist") from None
+        raise MissingError(f"`{path}` does not exist", hint) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RequestError(f"`{path}` is not TOML: {error}", "mend that line") from None
     except OSError as error:
@@ -120,7 +120,7 @@ def load_board(path: Path) -> Board:
 def _extended(path: Path, seen: tuple[Path, ...]) -> Table:
     if path in seen:
         raise RequestError(f"`{path.name}` extends itself", "remove one `extends`")
-    table = read_toml(path)
+    table = read_toml(path, "see `edgekd targets`")
     parent = table.pop("extends", None)
     if parent is None:
         return table
@@ -151,7 +151,7 @@ def find_target(name: str) -> Target:
 
 def load_recipe(path: Path, overrides: Table) -> Recipe:
     """A recipe file with overrides laid on it. Raises ProblemsError with every mistake."""
-    return parse(Recipe, merge(read_toml(path), overrides), path.name)
+    return parse(Recipe, merge(read_toml(path, "`edgekd init qdr` writes a recipe"), overrides), path.name)
 
 
 def arm_recipe(recipe: Recipe, arm: str) -> Recipe:

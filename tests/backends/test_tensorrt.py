@@ -67,7 +67,8 @@ def test_each_broken_rule_is_named(graph, what):
 def test_a_pair_between_conv_and_relu():
     weight = {"w": np.ones((3, 3, 1, 1), np.int8), "ws": np.ones(3, np.float32), "wz": np.zeros(3, np.int8)}
     nodes = [*pair("x", "image"), helper.make_node("DequantizeLinear", ["w", "ws", "wz"], ["wf"], axis=0),
-             helper.make_node("Conv", ["x", "wf"], ["c"]), *pair("q", "c"), helper.make_node("Relu", ["q"], ["restored"])]  # fmt: skip
+             helper.make_node("Conv", ["x", "wf"], ["c"]), *pair("q", "c"),
+             helper.make_node("Relu", ["q"], ["restored"])]  # fmt: skip
     graph = build(nodes, SCALES | weight, (1, 3, 4, 4), (1, 3, 4, 4))
     assert "between `Conv` and `Relu`" in told(graph)
 

@@ -22,7 +22,7 @@ def build(nodes, constants, shape, out_shape, opset=20) -> Graph:
     half = (0.5, 0.5, 0.5)
     io = IoRecord(
         inputs=(ImageInput(name="image", shape=shape, mean=half, std=half),),
-        outputs=(ImageOutput(name="restored", mean=half, std=half),),
+        outputs=(ImageOutput(name="restored", mean=half[:1] * out_shape[1], std=half[:1] * out_shape[1]),),
     )
     helper.set_model_props(model, {IO_KEY: io.model_dump_json()})
     onnx.checker.check_model(model, full_check=True)

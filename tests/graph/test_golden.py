@@ -132,7 +132,8 @@ def test_unknown_operator_is_told_before_and_while_running():
 def test_other_operators_equal_onnx_runtime():
     """Resize, MaxPool, Clip, Sigmoid, Sub, Mul, Concat in float."""
     nodes = [
-        helper.make_node("Resize", ["image", "", "scales"], ["a"], mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor"),
+        helper.make_node("Resize", ["image", "", "scales"], ["a"], mode="nearest",
+                         coordinate_transformation_mode="asymmetric", nearest_mode="floor"),
         helper.make_node("MaxPool", ["a"], ["b"], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]),
         helper.make_node("Clip", ["b", "low", "high"], ["c"]),
         helper.make_node("Sigmoid", ["c"], ["d"]),
@@ -144,6 +145,5 @@ def test_other_operators_equal_onnx_runtime():
     graph = build(nodes, constants, (1, 3, 6, 6), (1, 6, 6, 6))
     image = np.random.default_rng(0).normal(0, 1, (1, 3, 6, 6)).astype(np.float32)
     session = onnxruntime.InferenceSession(graph.model.SerializeToString(), providers=["CPUExecutionProvider"])
-    np.testing.assert_allclose(
-        golden.run(graph, {"image": image})["restored"], session.run(None, {"image": image})[0], atol=1e-6
-    )
+    want = session.run(None, {"image": image})[0]
+    np.testing.assert_allclose(golden.run(graph, {"image": image})["restored"], want, atol=1e-6)

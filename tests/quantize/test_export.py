@@ -51,6 +51,7 @@ def test_the_graph_is_portable_and_tells_nothing_of_its_maker():
     assert graph.io == IO
     assert {a.dtype for n, a in graph.constants.items() if n.endswith("weight_codes")} == {np.dtype("int8")}
     assert {a.dtype for n, a in graph.constants.items() if n.endswith("bias_codes")} == {np.dtype("int32")}
+    assert {"a", "b", "c", "c_1", "act/relu"} <= {name for node in graph.nodes for name in node.output}
     text = model.SerializeToString()
     assert b"/home" not in text
     assert b".py" not in text

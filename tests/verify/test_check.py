@@ -19,12 +19,21 @@ def copy(jetson: Result, tmp_path: Path) -> Bundle:
     return Bundle(shutil.copytree(jetson.folder, tmp_path / "copy"))
 
 
-def damage(path: Path, constant: str) -> None:
-    """Double one channel's weight scale."""
-    graph = Graph(read_model(path))
-    scale = graph.constants[constant].copy()
-    scale[0] *= 2
-    onnx.save(with_constants(graph.model, {constant: scale}), path)
+def doubled(bundle: Bundle, layer: str, tensor: str) -> tuple[str, np.ndarray, np.ndarray]:
+    """A layer's weight scales, before and after doubling that of its most active channel."""
+    _, codes = read_probes(bundle.path / "probes.npz")
+    channel = int(np.argmax(codes[0][tensor].astype(int).mean((0, 2, 3))))
+    name = f"{layer}.weight_scale"
+    scale = Graph(read_model(bundle.path / "graph.onnx")).constants[name]
+    changed = scale.copy()
+    changed[channel] *= 2
+    return name, scale, changed
+
+
+def damage(bundle: Bundle, file: str, layer: str, tensor: str) -> None:
+    """Double one channel's weight scale in an ONNX file of the bundle."""
+    name, _, changed = doubled(bundle, layer, tensor)
+    onnx.save(with_constants(read_model(bundle.path / file), {name: changed}), bundle.path / file)
 
 
 def test_the_run_holds_its_gates(jetson):
@@ -40,7 +49,7 @@ def test_the_arms_are_all_scored_and_the_net_has_learned(jetson):
     scores = jetson.verification.scores
     assert list(scores) == ["noisy input", "fp32", "fp32-tuned", "ptq", "qat-dfd", "onnxruntime", "openvino"]
     for name, s in scores.items():
-        assert len(s.ids) == len(s.values["psnr"]) == 48
+        assert len(s.ids) == len(s.values["psnr"]) == 4
         low, high = s.interval("psnr")
         assert low <= s.mean("psnr") <= high
         if name != "noisy input":
@@ -59,45 +68,42 @@ def test_every_figure_has_its_witness(jetson):
     assert not [name for name, _ in kinds if name == "latency"]  # stand-ins have no speed
 
 
-@pytest.mark.parametrize(
-    ("file", "hop"),
-    [
-        ("graph.onnx", "training → integer reference"),
-        ("artifacts/onnxruntime/model.onnx", "integer reference → onnxruntime"),
-    ],
-)
-def test_one_changed_weight_scale_is_found_and_named(copy, file, hop):
-    damage(copy.path / file, "enc.1.0.conv1.weight_scale")
-    told = [(p.where, p.message) for p in verify(copy).failures]
-    assert any(where == file and "unchanged" in message for where, message in told)
-    parity = {where: message for where, message in told if where in (hop,)}
-    assert "first beyond is `enc.1.0/relu.q`" in parity[hop]
+def told(bundle: Bundle) -> dict[str, str]:
+    return {p.where: p.message for p in verify(bundle).failures}
 
 
-def test_a_damaged_ir_is_found_and_named(copy):
-    """The same in OpenVINO's own files: one byte pattern, the scales of one layer, in the binary."""
-    graph = Graph(read_model(copy.path / "graph.onnx"))
-    scale = graph.constants["enc.1.0.conv1.weight_scale"].astype(np.float32)
+def test_one_changed_weight_scale_is_found_and_named_in_each_engine(copy):
+    """A channel's scale doubled in ONNX Runtime's graph, another layer's in the bytes of OpenVINO's weights."""
+    damage(copy, "artifacts/onnxruntime/model.onnx", "enc.1.0.conv1", "enc.1.0/relu.q")
+    _, scale, changed = doubled(copy, "mid.0.conv1", "mid.0/relu.q")
     path = copy.path / "artifacts/openvino/model.bin"
-    data, wanted = path.read_bytes(), scale.tobytes()
-    assert data.count(wanted) == 1
-    changed = scale.copy()
-    changed[0] *= 2
-    path.write_bytes(data.replace(wanted, changed.tobytes()))
-    told = {p.where: p.message for p in verify(copy).failures}
-    assert "first beyond is `enc.1.0/relu.q`" in told["integer reference → openvino"]
+    data = path.read_bytes()
+    assert data.count(scale.tobytes()) == 1
+    path.write_bytes(data.replace(scale.tobytes(), changed.tobytes()))
+    failures = told(copy)
+    assert "unchanged" in failures["artifacts/onnxruntime/model.onnx"]
+    assert "unchanged" in failures["artifacts/openvino/model.bin"]
+    assert "first beyond is `enc.1.0/relu.q`" in failures["integer reference → onnxruntime"]
+    assert "first beyond is `mid.0/relu.q`" in failures["integer reference → openvino"]
+    assert "training → integer reference" not in failures
 
 
-def test_an_artifact_that_does_not_load_is_told(copy):
+def test_a_changed_portable_graph_and_an_artifact_that_does_not_load(copy):
+    damage(copy, "graph.onnx", "enc.1.0.conv1", "enc.1.0/relu.q")
     (copy.path / "artifacts/onnxruntime/model.onnx").write_bytes(b"no")
-    told = [str(p) for p in verify(copy).failures]
-    assert any("onnxruntime: runs here" in line for line in told)
+    shutil.rmtree(copy.path / "artifacts/openvino")
+    manifest = copy.manifest.model_copy(
+        update={"engines": {k: v for k, v in copy.manifest.engines.items() if k != "openvino"}}
+    )
+    copy.manifest = manifest
+    failures = told(copy)
+    assert "first beyond is `enc.1.0/relu.q`" in failures["training → integer reference"]
+    assert "runs here" in failures["onnxruntime"]
+    assert "changed or gone" in failures["artifacts/openvino/model.bin"]
 
 
 def test_verify_ends_with_exit_code_1_and_the_tensors_name(copy, cli):
-    good = cli("verify", copy.run)
-    assert good.returncode == 0, good.stderr
-    damage(copy.path / "artifacts/onnxruntime/model.onnx", "mid.0.conv2.weight_scale")
+    damage(copy, "artifacts/onnxruntime/model.onnx", "mid.0.conv2", "mid.0/relu_1.q")
     bad = cli("verify", copy.run, "--json")
     assert bad.returncode == 1
     assert "`mid.0/relu_1.q`" in bad.stderr

@@ -35,7 +35,7 @@ def test_a_changed_constant_is_blamed_on_the_tensor_it_makes(constant, tensor):
 
 def test_a_single_flip_by_one_is_harmless_but_two_codes_are_not():
     trace = golden.run(GRAPH, IMAGE)
-    flipped = {**trace, "y.q": trace["y.q"].copy()}
+    flipped = {"x.q": trace["x.q"], "y.q": trace["y.q"].copy()}
     inner = np.argwhere((flipped["y.q"] > 0) & (flipped["y.q"] < 100))[0]
     flipped["y.q"][tuple(inner)] += 1
     assert compare("a → b", GRAPH, [IMAGE], [flipped]).first_beyond is None

@@ -37,6 +37,9 @@ class OpenVino:
 
         onnx.save(job.graph.model, out / "source.onnx")
         network = openvino.Core().read_model(str(out / "source.onnx"))
+        for i, op in enumerate(network.get_ordered_ops()):
+            if op.get_friendly_name() == op.get_name():  # counted through the whole process: not the same twice
+                op.set_friendly_name(f"{op.get_type_name()}/{i}")
         openvino.save_model(network, str(out / "model.xml"), compress_to_fp16=False)
         (out / "source.onnx").unlink()
         session = ov.Session(out / "model.xml")

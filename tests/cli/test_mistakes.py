@@ -1,0 +1,156 @@
+"""What a person reads after a mistake: kept as snapshots, so that a change of words is seen and decided."""
+
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import command, tiny_set
+
+
+def told(done: "subprocess.CompletedProcess[str]", *folders: Path) -> str:
+    """Exit code, stdout and stderr, with what differs between machines taken out."""
+    text = f"exit code {done.returncode}\n{done.stdout}{done.stderr}"
+    for folder in folders:
+        text = text.replace(str(folder), "FOLDER")
+    return re.sub(r"[0-9a-f]{16}", "KEY", text)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["compress", "--target", "jetsn"],
+        ["compress", "--target", "x86:openvno"],
+        ["compress", "qdrr", "--target", "jetson"],
+        ["compress"],
+        ["comprss", "--target", "jetson"],
+        ["compress", "--target", "jetson", "--sett", "a=1"],
+        ["compress", "--target", "jetson", "--set", "train.stps=10"],
+        ["compress", "--target", "jetson", "--set", "train.steps=many"],
+        ["compress", "--target", "jetson", "--set", "train.steps=0"],
+        ["compress", "--target", "jetson", "--set", "nothing"],
+        ["compress", "--target", "jetsn", "--set", "train.stps=10", "--set", "quantize.lr=fast", "--set", "x=1"],
+        [
+            "compress",
+            "--target",
+            "jetson",
+            "--set",
+            "model.size=xxl",
+            "--set",
+            "data.sigm=3",
+            "--set",
+            "data.train=gone",
+        ],
+        ["compress", "--target", "jetson", "--set", "data.eval=gone"],
+        ["compress", "--target", "jetson", "--set", "deploy.shape=[128, 128]"],
+        ["compress", "--target", "jetson", "--set", "ship=fp32"],
+        ["compress", "--target", "jetson", "--set", "arms.ptq.set={train={stps=1}}"],
+        ["compress", "gone.toml", "--target", "jetson"],
+        ["compress", "--target", "gone.toml"],
+        ["verify", "gone"],
+        ["bench", "gone"],
+        ["students", "qd"],
+        ["init", "qdz"],
+    ],
+    ids=lambda args: " ".join(args),
+)
+def test_mistakes(args, cli, tmp_path, snapshot):
+    assert told(cli(*args), tmp_path) == snapshot
+
+
+def test_a_recipe_that_is_not_toml(cli, tmp_path, snapshot):
+    (tmp_path / "mine.toml").write_text("[train\nsteps = 3\n")
+    assert told(cli("compress", "mine.toml", "--target", "jetson"), tmp_path) == snapshot
+
+
+def test_a_truncated_picture(cli, tmp_path, snapshot):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(folder / "a.png")
+    (folder / "a.png").write_bytes((folder / "a.png").read_bytes()[:5000])
+    assert told(cli("compress", "--target", "jetson", "--set", f"data.eval={folder}"), tmp_path) == snapshot
+
+
+def test_an_empty_folder(cli, tmp_path, snapshot):
+    (tmp_path / "pictures").mkdir()
+    assert told(cli("compress", "--target", "jetson", "--set", "data.train=pictures"), tmp_path) == snapshot
+
+
+def test_an_output_that_cannot_be_written(cli, tmp_path, snapshot):
+    done = cli("compress", "--target", "jetson", "--out", "/proc/edgekd")
+    assert re.sub(r"(cannot be written): .*", r"\1: REASON", told(done, tmp_path)) == snapshot
+
+
+def test_an_operator_that_the_target_does_not_run(cli, tmp_path, snapshot):
+    """Told within seconds, before anything is trained."""
+    (tmp_path / "mine.toml").write_text(
+        'extends = "jetson-orin-nano"\nschema = 1\nname = "mine"\ntitle = "My board"\n'
+        '[engines.tensorrt]\noperators = ["Conv", "Relu", "Add", "Mul"]\n'
+    )
+    done = cli("compress", "--target", "mine.toml", "--json", *tiny_set())
+    assert told(done, tmp_path) == snapshot
+    assert not list((tmp_path / "runs/.store").glob("teach-*"))
+
+
+def test_a_net_larger_than_the_board(cli, tmp_path, snapshot):
+    (tmp_path / "mine.toml").write_text(
+        'extends = "jetson-orin-nano"\nschema = 1\nname = "mine"\ntitle = "My board"\n[cost]\nmemory_bytes = 100000\n'
+    )
+    assert told(cli("compress", "--target", "mine.toml", "--json", *tiny_set()), tmp_path) == snapshot
+
+
+def test_damaged_weights_in_the_store(jetson, store, cli, tmp_path, snapshot):
+    """Another target wants to re-use a teacher whose file was cut short."""
+    import shutil
+
+    copy = shutil.copytree(store / ".store", tmp_path / "runs/.store")
+    weights = next(copy.glob("teach-*/weights.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:1000])
+    args = ("compress", "--target", "raspberry-pi-5", "--json", *tiny_set())
+    assert told(cli(*args), tmp_path) == snapshot
+    shutil.rmtree(weights.parent)  # what the hint says, up to the point where the teacher trains again
+    process = subprocess.Popen(command(*args), cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not list(copy.glob("teach-*.part")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    assert list(copy.glob("teach-*.part"))
+
+
+def test_a_damaged_checkpoint(cli, tmp_path, snapshot):
+    """What an interrupted training left behind is cut short."""
+    process = subprocess.Popen(
+        command("compress", "--target", "jetson", *tiny_set()), cwd=tmp_path, stdout=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 120
+    while (
+        not (found := list((tmp_path / "runs/.store").glob("teach-*.part/checkpoint.pt")))
+        and time.monotonic() < deadline
+    ):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    found[0].write_bytes(found[0].read_bytes()[:2000])
+    assert told(cli("compress", "--target", "jetson", "--json", *tiny_set()), tmp_path) == snapshot
+
+
+def test_ctrl_c(tmp_path, snapshot):
+    """In the middle of training: two lines, exit code 130."""
+    process = subprocess.Popen(
+        command("compress", "--target", "jetson", "--json", *tiny_set()), cwd=tmp_path, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "runs/.store").glob("teach-*.part")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(1.5)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert told(subprocess.CompletedProcess([], process.returncode, out, err), tmp_path) == snapshot
