@@ -25,9 +25,11 @@ from edgekd.graph.model import Graph, read_model
 from edgekd.plan import Compile, Plan, Step, check_key, make_plan
 from edgekd.report.html import write_report
 from edgekd.resources import sha256
-from edgekd.schema.load import find_target, load_recipe, parse_overrides
+from edgekd.schema.load import parse_overrides
 from edgekd.schema.recipe import Recipe
+from edgekd.schema.recipes import load_recipe
 from edgekd.schema.target import Target
+from edgekd.schema.targets import find_target
 from edgekd.store import Store, installed, write_atomic
 from edgekd.students.registry import find_student
 from edgekd.verify.check import Verification, read_probes, verify
@@ -141,7 +143,8 @@ def run(recipe: Recipe, target: Target, out: Path, reporter: Reporter | None = N
         reporter.step(step.name, store.find(step.key) is not None)
         at[step.name] = store.get(step.key, lambda part, step=step: build(plan, step, at, part, reporter))  # type: ignore[misc]
     reporter.step("bundle", False)
-    folder = bundle_up(plan, at, out)
+    with store.lock(plan.name):
+        folder = bundle_up(plan, at, out)
     bundle = Bundle(folder)
     reporter.step("verify", False)
     found = verify(bundle, reporter.say)

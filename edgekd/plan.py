@@ -13,8 +13,9 @@ from edgekd.backends.registry import backend, is_installed, names
 from edgekd.errors import Problem, ProblemsError, gather
 from edgekd.graph.images import data_digests
 from edgekd.schema.io import IoRecord
-from edgekd.schema.load import arm_recipe, parse
+from edgekd.schema.load import parse
 from edgekd.schema.recipe import Recipe
+from edgekd.schema.recipes import arm_recipe
 from edgekd.schema.target import Target
 from edgekd.store import Key, step_key
 from edgekd.students.base import Task

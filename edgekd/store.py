@@ -137,7 +137,7 @@ class Store:
 
         `build` gets a folder that may hold what a killed build left; it must be able to go on from there.
         """
-        with self._lock(key):
+        with self.lock(str(key)):
             if path := self.find(key):
                 return path
             part = self.root / f"{key}.part"
@@ -150,8 +150,9 @@ class Store:
             return done
 
     @contextmanager
-    def _lock(self, key: Key) -> Iterator[None]:
-        with (self.root / f".{key}.lock").open("w") as file:
+    def lock(self, name: str) -> Iterator[None]:
+        """Only one process at a time goes on from here with this name."""
+        with (self.root / f".{name}.lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 

@@ -44,13 +44,6 @@ def _one_small_picture() -> None:
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share the tiny run go to one worker, so that it is trained once."""
-    for item in items:
-        if {"jetson", "x86_run", "store"} & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group("chain"))
-
-
 def command(*args: str | Path) -> list[str]:
     return [sys.executable, "-m", "edgekd", *map(str, args)]
 
@@ -74,8 +67,9 @@ def cli(tmp_path: Path) -> Cli:
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of all tiny runs of this session."""
-    return tmp_path_factory.mktemp("runs")
+    """The folder of all tiny runs of this session; workers share it, so that each step is built once."""
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "runs"
 
 
 @pytest.fixture(scope="session")

@@ -36,7 +36,9 @@ def main() -> None:
     from edgekd.cli.console import fail, interrupted
 
     try:
-        code = app(standalone_mode=False)
+        code = app(standalone_mode=False, prog_name="edgekd")
+        if code == 130:  # how the parser tells of Ctrl-C
+            interrupted()
     except KeyboardInterrupt:
         code = interrupted()
     except Exception as error:

@@ -18,7 +18,7 @@ def main(json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] =
     from edgekd.cli import console
     from edgekd.devices.local import is_board
     from edgekd.evidence import host
-    from edgekd.schema.load import boards, load_board
+    from edgekd.schema.targets import boards, load_board
     from edgekd.store import installed
 
     packages = {name: installed(name) for name in ("torch", "onnx", "onnxruntime", "openvino", "lightning-fabric")}

@@ -11,9 +11,16 @@ NAME = "students"
 
 def main(
     name: Annotated[str | None, typer.Argument(help="A student whose default recipe to show.")] = None,
+    fields: Annotated[bool, typer.Option("--fields", help="Explain every field of a recipe.")] = False,
     json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
     """List students, or show one's default recipe."""
+    if fields:
+        from edgekd.schema.describe import as_markdown
+        from edgekd.schema.recipe import Recipe
+
+        print(as_markdown(Recipe))
+        return
     from edgekd.cli import console
     from edgekd.schema.load import read_toml
     from edgekd.students.registry import find_student, students

@@ -11,11 +11,18 @@ NAME = "targets"
 
 def main(
     name: Annotated[str | None, typer.Argument(help="A target to show in full.")] = None,
+    fields: Annotated[bool, typer.Option("--fields", help="Explain every field of a descriptor.")] = False,
     json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
     """List targets, or show one field by field with its sources."""
+    if fields:
+        from edgekd.schema.describe import as_markdown
+        from edgekd.schema.target import Board
+
+        print(as_markdown(Board))
+        return
     from edgekd.cli import console
-    from edgekd.schema.load import boards, find_target, load_board
+    from edgekd.schema.targets import boards, find_target, load_board
 
     if name is None:
         found = [load_board(path) for path in boards().values()]

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 class Strict(BaseModel):
     """Immutable; an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     def plain(self) -> dict[str, Any]:
         """The model as JSON types, every default written out."""

@@ -10,9 +10,6 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from edgekd.errors import MissingError, Problem, ProblemsError, RequestError, nearest
-from edgekd.resources import folder
-from edgekd.schema.recipe import Recipe
-from edgekd.schema.target import Board, Target
 
 Table = dict[str, Any]
 
@@ -105,56 +102,3 @@ def _fields_at(model: Any, loc: Sequence[Any]) -> list[str]:
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
         return []
     return [f.alias or n for n, f in model.model_fields.items()]
-
-
-def boards() -> dict[str, Path]:
-    """Descriptor files that ship, by board name."""
-    return {path.stem: path for path in sorted(folder("targets").glob("*.toml"))}
-
-
-def load_board(path: Path) -> Board:
-    """A board descriptor, with what it `extends` laid under it."""
-    return parse(Board, _extended(path, ()), path.name)
-
-
-def _extended(path: Path, seen: tuple[Path, ...]) -> Table:
-    if path in seen:
-        raise RequestError(f"`{path.name}` extends itself", "remove one `extends`")
-    table = read_toml(path, "see `edgekd targets`")
-    parent = table.pop("extends", None)
-    if parent is None:
-        return table
-    beside = path.parent / f"{parent}.toml"
-    base = beside if beside.exists() else boards().get(str(parent))
-    if base is None:
-        raise RequestError(f"`{path.name}` extends unknown `{parent}`", nearest(str(parent), list(boards())))
-    under = _extended(base, (*seen, path))
-    under.pop("aliases", None)
-    return merge(under, table)
-
-
-def find_target(name: str) -> Target:
-    """`board`, `alias`, `board:engine`, or the path of a descriptor (`mine.toml`, `mine.toml:engine`)."""
-    board_name, _, engine = name.partition(":")
-    if board_name.endswith(".toml"):
-        board = load_board(Path(board_name))
-    else:
-        known = {alias: board for path in boards().values() for board in [load_board(path)]
-                 for alias in (board.name, *board.aliases)}  # fmt: skip
-        if board_name not in known:
-            raise RequestError(f"unknown target `{board_name}`", nearest(board_name, sorted(known)))
-        board = known[board_name]
-    if engine and engine not in board.engines:
-        raise RequestError(f"`{board.name}` has no engine `{engine}`", nearest(engine, list(board.engines)))
-    return Target(board=board, engine_name=engine or board.engine)
-
-
-def load_recipe(path: Path, overrides: Table) -> Recipe:
-    """A recipe file with overrides laid on it. Raises ProblemsError with every mistake."""
-    return parse(Recipe, merge(read_toml(path, "`edgekd init qdr` writes a recipe"), overrides), path.name)
-
-
-def arm_recipe(recipe: Recipe, arm: str) -> Recipe:
-    """The recipe as the arm sees it: its `set` laid on top."""
-    table = recipe.model_dump(mode="json", by_alias=True)
-    return parse(Recipe, merge(table, nest(recipe.arms[arm].set)), f"arms.{arm}.set")

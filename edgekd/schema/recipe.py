@@ -77,13 +77,13 @@ class Recipe(Strict):
     threads: int = Field(2, ge=1, description="CPU threads for training; part of what makes a run repeatable.")
     model: dict[str, Any] = Field(default_factory=dict, description="The student's own settings.")
     data: dict[str, Any] = Field(default_factory=dict, description="The task's own settings.")
-    train: Train
-    quantize: Quantize
-    deploy: Deploy
-    arms: dict[str, Arm] = Field(min_length=1)
+    train: Train = Field(description="The FP32 net; its frozen copy is the teacher.")
+    quantize: Quantize = Field(description="Training in the target's arithmetic, and the PTQ control.")
+    deploy: Deploy = Field(description="The shape that ships.")
+    arms: dict[str, Arm] = Field(min_length=1, description="Named variations; exactly one has the method `teach`.")
     ship: str = Field(description="The arm whose graph is compiled.")
-    gates: Gates
-    profile: Profile = Field(default_factory=lambda: Profile())
+    gates: Gates = Field(description="What must hold; else the run ends with exit code 1.")
+    profile: Profile = Field(default_factory=lambda: Profile(), description="How latency is measured.")
 
     @model_validator(mode="after")
     def _arms_make_a_run(self) -> Recipe:

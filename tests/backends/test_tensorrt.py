@@ -16,7 +16,7 @@ from edgekd.errors import ProblemsError
 from edgekd.graph import golden
 from edgekd.graph.model import Graph
 from edgekd.graph.rewrite import float_biases
-from edgekd.schema.load import find_target
+from edgekd.schema.targets import find_target
 from onnx import helper
 
 from tests.graph.graphs import build, conv_graph, pair

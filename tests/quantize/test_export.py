@@ -9,7 +9,7 @@ from edgekd.graph.model import Graph
 from edgekd.quantize.capture import capture
 from edgekd.quantize.export import export_float, export_quantized, trained_codes
 from edgekd.quantize.insert import calibrate, insert, tap
-from edgekd.schema.load import find_target
+from edgekd.schema.targets import find_target
 from edgekd.students.qdr.task import DenoiseTask
 
 from tests.quantize.nets import Branches

@@ -1,7 +1,7 @@
 """Where quantizers sit, on a residual block written out by hand."""
 
 from edgekd.quantize.placement import Op, place
-from edgekd.schema.load import find_target
+from edgekd.schema.targets import find_target
 
 BLOCK = [
     Op("Conv", ("x",), "c1"), Op("Relu", ("c1",), "r1"), Op("Conv", ("r1",), "c2"),

@@ -2,7 +2,9 @@
 
 import pytest
 from edgekd.errors import ProblemsError, RequestError
-from edgekd.schema.load import boards, find_target, load_board, load_recipe, merge, nest, parse_overrides
+from edgekd.schema.load import merge, nest, parse_overrides
+from edgekd.schema.recipes import load_recipe
+from edgekd.schema.targets import boards, find_target, load_board
 from edgekd.students.registry import find_student
 from hypothesis import given
 from hypothesis import strategies as st
