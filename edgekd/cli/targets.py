@@ -22,17 +22,23 @@ def main(
         print(as_markdown(Board))
         return
     from edgekd.cli import console
-    from edgekd.schema.targets import boards, find_target, load_board
+    from edgekd.schema.targets import boards, find_target, load_board, read_board
 
     if name is None:
-        found = [load_board(path) for path in boards().values()]
         if json:
-            console.emit([board.model_dump(mode="json", by_alias=True) for board in found])
+            console.emit([load_board(path).model_dump(mode="json", by_alias=True) for path in boards().values()])
             return
         rows = [
-            [b.name, ", ".join(b.aliases), e, engine.arithmetic.name, engine.validated, b.title]
-            for b in found
-            for e, engine in sorted(b.engines.items(), key=lambda item: item[0] != b.engine)
+            [
+                b["name"],
+                ", ".join(b.get("aliases", ())),
+                e,
+                engine["arithmetic"]["name"],
+                engine["validated"],
+                b["title"],
+            ]
+            for b in map(read_board, boards().values())
+            for e, spec in sorted(b["engines"].items(), key=lambda item: bool(item[0] != b["engine"]))
         ]
         console.table(["target", "alias", "engine", "arithmetic", "validated", "board"], rows)
         return
