@@ -33,8 +33,8 @@ def main(
                 b["name"],
                 ", ".join(b.get("aliases", ())),
                 e,
-                engine["arithmetic"]["name"],
-                engine["validated"],
+                spec["arithmetic"]["name"],
+                spec["validated"],
                 b["title"],
             ]
             for b in map(read_board, boards().values())
