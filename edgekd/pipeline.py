@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import io as stream
-import json
 import platform
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import onnx
-
-from edgekd.backends.base import RECORD, Job
-from edgekd.backends.registry import backend
 from edgekd.devices.profile import profile
-from edgekd.errors import GateFailedError, MissingError, Problem, ProblemsError, gather
+from edgekd.errors import GateFailedError, Problem, ProblemsError, gather
 from edgekd.evidence import ArmRecord, Bundle, EngineRecord, Figure, Manifest, host, now
-from edgekd.graph import golden
-from edgekd.graph.cost import count
-from edgekd.graph.model import Graph, read_model
-from edgekd.plan import Compile, Plan, Step, check_key, make_plan
+from edgekd.plan import Plan, check_key, make_plan
 from edgekd.report.html import write_report
 from edgekd.resources import sha256
 from edgekd.schema.load import parse_overrides
@@ -30,9 +19,10 @@ from edgekd.schema.recipe import Recipe
 from edgekd.schema.recipes import load_recipe
 from edgekd.schema.target import Target
 from edgekd.schema.targets import find_target
+from edgekd.steps import build, check_untrained
 from edgekd.store import Store, installed, write_atomic
 from edgekd.students.registry import find_student
-from edgekd.verify.check import Verification, read_probes, verify
+from edgekd.verify.check import Verification, verify
 from edgekd.verify.pictures import save_pictures
 
 VERSIONS = (
@@ -136,12 +126,12 @@ def run(recipe: Recipe, target: Target, out: Path, reporter: Reporter | None = N
     store = Store(out / ".store")
     reporter.plan(plan, {name for name, step in plan.steps.items() if store.find(step.key)})
     reporter.step("check the untrained net", store.find(check_key(plan)) is not None)
-    check_untrained(plan, store)
+    store.get(check_key(plan), partial(check_untrained, plan))
 
     at: dict[str, Path] = {}
     for step in plan.steps.values():
         reporter.step(step.name, store.find(step.key) is not None)
-        at[step.name] = store.get(step.key, lambda part, step=step: build(plan, step, at, part, reporter))  # type: ignore[misc]
+        at[step.name] = store.get(step.key, partial(build, plan, step, at, tick=reporter.tick))
     reporter.step("bundle", False)
     with store.lock(plan.name):
         folder = bundle_up(plan, at, out)
@@ -158,119 +148,6 @@ def run(recipe: Recipe, target: Target, out: Path, reporter: Reporter | None = N
         latest.unlink(missing_ok=True)
         latest.symlink_to(folder.name)
     return Result(folder, found, figures, [*plan.notes, *found.skipped])
-
-
-def check_untrained(plan: Plan, store: Store) -> None:
-    """Export the untrained net and hold it against every engine. Raises ProblemsError; nothing is trained before."""
-
-    def build_check(part: Path) -> None:
-        from edgekd.quantize.export import export_quantized
-
-        net = _student(plan, plan.recipe).build()
-        graph = Graph(export_quantized(net, None, plan.target.arithmetic, _ranges(plan), plan.io).model)
-        problems = list(golden.check(graph))
-        for job in plan.compiles:
-            problems += backend(job.backend).check(graph, plan.target.engine)
-        cost, memory = count(graph), plan.target.board.cost.memory_bytes
-        if cost.weight_bytes + cost.peak_activation_bytes > memory:
-            need = cost.weight_bytes + cost.peak_activation_bytes
-            problems.append(Problem("memory", f"the net needs about {need:,} bytes, the board has {memory:,}",
-                                    "choose a smaller `model` or `deploy.shape`"))  # fmt: skip
-        if problems:
-            raise ProblemsError(list(dict.fromkeys(problems)))
-        write_atomic(part / "operators.json", json.dumps(sorted({n.op_type for n in graph.nodes})).encode())
-
-    store.get(check_key(plan), build_check)
-
-
-def build(plan: Plan, step: Step, at: dict[str, Path], part: Path, reporter: Reporter) -> None:
-    """Build one step into the folder `part`."""
-    kind, _, owner = step.name.partition(" ")
-    if kind == "compile":
-        compile_engine(plan, next(c for c in plan.compiles if c.name == owner), at, part)
-    elif kind == "export":
-        export(plan, owner, step, at[step.needs[0]], part)
-    else:
-        train(plan, kind, step, [at[name] for name in step.needs], part, reporter.tick)
-
-
-def train(plan: Plan, kind: str, step: Step, needs: list[Path], part: Path, tick: Callable[..., None]) -> None:
-    """`teach`, `tune`, `ptq` or `qat`."""
-    import torch
-
-    from edgekd.quantize.methods import Source, ptq, qat
-    from edgekd.train.teach import load_weights, train_float
-
-    recipe, q = step.recipe, step.recipe.quantize
-    torch.set_num_threads(recipe.threads)
-    torch.manual_seed(recipe.seed)
-    student = _student(plan, recipe)
-    net = student.build()
-    if kind == "teach":
-        t = recipe.train
-        train_float(net, lambda model, b: student.loss(model(*student.inputs(b)), b),
-                    lambda i: student.batch(i, t.batch), steps=t.steps, lr=t.lr, weight_decay=t.weight_decay,
-                    warmup=t.warmup, folder=part, tick=tick)  # fmt: skip
-        return
-    load_weights(net, needs[0])
-    offset = recipe.train.steps  # batches that the teacher has not seen
-
-    def batches(i: int) -> dict[str, Any]:
-        batch: dict[str, Any] = student.batch(offset + i, q.batch)
-        return batch
-
-    if kind == "tune":
-        train_float(net, lambda model, b: student.loss(model(*student.inputs(b)), b), batches, steps=q.steps,
-                    lr=q.lr, weight_decay=0.0, warmup=0.0, folder=part, tick=tick)  # fmt: skip
-        return
-    source = Source(batches, student.inputs, student.loss, student.taps, _ranges(plan))
-    if kind == "ptq":
-        ptq(net, source, plan.target.arithmetic, q, part)
-    else:
-        teacher = load_weights(student.build(), needs[0])
-        qat(net, teacher, source, plan.target.arithmetic, q, part, tick)
-
-
-def export(plan: Plan, arm: str, step: Step, trained: Path, part: Path) -> None:
-    """The arm's graph; of a quantized arm also probes with the codes that training saw."""
-    import torch
-
-    from edgekd.quantize.export import export_float, export_quantized, trained_codes
-    from edgekd.quantize.methods import load_quantizers
-    from edgekd.train.teach import load_weights
-
-    torch.set_num_threads(step.recipe.threads)
-    net = load_weights(_student(plan, step.recipe).build(), trained)
-    if plan.recipe.arms[arm].method in ("teach", "tune"):
-        onnx.save(export_float(net, plan.io), part / "graph.onnx")
-        return
-    portable = export_quantized(net, load_quantizers(trained), plan.target.arithmetic, _ranges(plan), plan.io)
-    onnx.save(portable.model, part / "graph.onnx")
-    entries: dict[str, Any] = {}
-    for i, sample in enumerate(plan.task.evalset()[: step.recipe.deploy.probes]):
-        inputs = plan.task.encode(sample.raw, plan.io)
-        codes = trained_codes(portable.quantized, tuple(torch.from_numpy(inputs[s.name]) for s in plan.io.inputs))
-        entries |= {f"{i}/input/{name}": array for name, array in inputs.items()}
-        entries |= {f"{i}/codes/{name}": array for name, array in codes.items()}
-    buffer = stream.BytesIO()
-    np.savez_compressed(buffer, **entries)
-    write_atomic(part / "probes.npz", buffer.getvalue())
-
-
-def compile_engine(plan: Plan, job: Compile, at: dict[str, Path], part: Path) -> None:
-    """An engine's artifact or kit, with its record."""
-    for leftover in part.iterdir():
-        leftover.unlink()
-    shipped, reference = (at[plan.exported[arm]] for arm in (plan.recipe.ship, plan.recipe.teacher))
-    graph = Graph(read_model(shipped / "graph.onnx"))
-    inputs, _ = read_probes(shipped / "probes.npz")
-    expected = [{name: trace[name] for name in graph.outputs} for trace in (golden.run(graph, x) for x in inputs)]
-    engine = backend(job.backend)
-    if problems := engine.check(graph, plan.target.engine):
-        raise ProblemsError(problems)
-    work = Job(graph, Graph(read_model(reference / "graph.onnx")), inputs, expected)
-    artifact = engine.compile(work, job.options, part)
-    write_atomic(part / RECORD, json.dumps(artifact.plain(), indent=1).encode())
 
 
 def bundle_up(plan: Plan, at: dict[str, Path], out: Path) -> Path:
@@ -313,19 +190,3 @@ def bundle_up(plan: Plan, at: dict[str, Path], out: Path) -> Path:
     write_atomic(part / "manifest.json", text.encode())
     part.rename(folder / "bundle")
     return folder
-
-
-def _student(plan: Plan, recipe: Recipe) -> Any:
-    try:
-        return plan.entry.make_student(recipe.model, recipe.data, recipe.seed)
-    except ModuleNotFoundError as error:  # torch is imported late
-        raise MissingError(f"training needs `{error.name}`", "pip install 'edgekd[train]'") from None
-
-
-def _ranges(plan: Plan) -> list[tuple[float, float]]:
-    """Ranges of the inputs, which follow from the io record: pixels 0 and 255 after scaling, mean and std."""
-    out = []
-    for spec in plan.io.inputs:
-        ends = [(v * 255 * spec.scale - m) / s for m, s in zip(spec.mean, spec.std, strict=True) for v in (0, 1)]
-        out.append((min(ends), max(ends)))
-    return out

@@ -21,7 +21,7 @@ from edgekd.store import Key, step_key
 from edgekd.students.base import Task
 from edgekd.students.registry import Entry, find_student
 
-_WIRING = Path(__file__).parent / "pipeline.py"
+_WIRING = Path(__file__).parent / "steps.py"
 TRAINING = ("torch", "numpy", "lightning-fabric", "pillow")
 EXPORTING = ("torch", "onnx", "onnxscript", "numpy")
 

@@ -57,6 +57,8 @@ def qat(
     Loss: the task's plus `config.dfd` times the bottleneck distance at each tap, one teacher pass a step. Ranges are
     learned until `config.freeze` of the steps, then stay.
     """
+    for each in (net, teacher):
+        each.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     example = source.inputs(source.batches(0))
     captured, observed = capture(net, example), capture(teacher.requires_grad_(False), example)
     taps = [(tap(captured, path), tap(observed, path)) for path in source.taps]

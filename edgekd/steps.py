@@ -1,0 +1,169 @@
+"""How each step is built: one function a kind, each given a folder to fill.
+
+The store counts this file as part of what made a step.
+"""
+
+from __future__ import annotations
+
+import io as stream
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from edgekd.backends.base import RECORD, Job
+from edgekd.backends.registry import backend
+from edgekd.errors import GateFailedError, MissingError, Problem, ProblemsError
+from edgekd.graph import golden
+from edgekd.graph.cost import count
+from edgekd.graph.model import Graph, read_model
+from edgekd.plan import Compile, Plan, Step
+from edgekd.schema.recipe import Recipe
+from edgekd.store import write_atomic
+from edgekd.verify.check import read_probes
+
+FLOAT_TOLERANCE = 1e-3  # of the largest output; ours
+Tick = Callable[[int, int, str], None]
+
+
+def check_untrained(plan: Plan, part: Path) -> None:
+    """Export the untrained net and hold it against every engine. Raises ProblemsError with all that does not fit."""
+    from edgekd.quantize.export import export_quantized
+
+    net = _student(plan, plan.recipe).build()
+    graph = Graph(export_quantized(net, None, plan.target.arithmetic, _ranges(plan), plan.io).model)
+    problems = list(golden.check(graph))
+    for job in plan.compiles:
+        problems += backend(job.backend).check(graph, plan.target.engine)
+    cost, memory = count(graph), plan.target.board.cost.memory_bytes
+    need = cost.weight_bytes + cost.peak_activation_bytes
+    if need > memory:
+        message = f"the net needs about {need:,} bytes, the board has {memory:,}"
+        problems.append(Problem("memory", message, "choose a smaller `model` or `deploy.shape`"))
+    if problems:
+        raise ProblemsError(list(dict.fromkeys(problems)))
+    write_atomic(part / "operators.json", json.dumps(sorted({n.op_type for n in graph.nodes})).encode())
+
+
+def build(plan: Plan, step: Step, at: dict[str, Path], part: Path, tick: Tick) -> None:
+    """Build one step into the folder `part`."""
+    kind, _, owner = step.name.partition(" ")
+    if kind == "compile":
+        compile_engine(plan, next(c for c in plan.compiles if c.name == owner), at, part)
+    elif kind == "export":
+        export(plan, owner, step, at[step.needs[0]], part)
+    else:
+        train(plan, kind, step, [at[name] for name in step.needs], part, tick)
+
+
+def train(plan: Plan, kind: str, step: Step, needs: list[Path], part: Path, tick: Tick) -> None:
+    """`teach`, `tune`, `ptq` or `qat`."""
+    import torch
+
+    from edgekd.quantize.methods import Source, ptq, qat
+    from edgekd.train.teach import load_weights, train_float
+
+    recipe, q = step.recipe, step.recipe.quantize
+    torch.set_num_threads(recipe.threads)
+    torch.manual_seed(recipe.seed)
+    student = _student(plan, recipe)
+    net = student.build()
+    if kind == "teach":
+        t = recipe.train
+        train_float(net, lambda model, b: student.loss(model(*student.inputs(b)), b),
+                    lambda i: student.batch(i, t.batch), steps=t.steps, lr=t.lr, weight_decay=t.weight_decay,
+                    warmup=t.warmup, folder=part, tick=tick)  # fmt: skip
+        return
+    load_weights(net, needs[0])
+    offset = recipe.train.steps  # batches that the teacher has not seen
+
+    def batches(i: int) -> dict[str, Any]:
+        batch: dict[str, Any] = student.batch(offset + i, q.batch)
+        return batch
+
+    if kind == "tune":
+        train_float(net, lambda model, b: student.loss(model(*student.inputs(b)), b), batches, steps=q.steps,
+                    lr=q.lr, weight_decay=0.0, warmup=0.0, folder=part, tick=tick)  # fmt: skip
+        return
+    source = Source(batches, student.inputs, student.loss, student.taps, _ranges(plan))
+    if kind == "ptq":
+        ptq(net, source, plan.target.arithmetic, q, part)
+    else:
+        teacher = load_weights(student.build(), needs[0])
+        qat(net, teacher, source, plan.target.arithmetic, q, part, tick)
+
+
+def export(plan: Plan, arm: str, step: Step, trained: Path, part: Path) -> None:
+    """The arm's graph; of a quantized arm also probes with the codes that training saw."""
+    import torch
+
+    from edgekd.quantize.export import export_float, export_quantized, trained_codes
+    from edgekd.quantize.methods import load_quantizers
+    from edgekd.train.teach import load_weights
+
+    torch.set_num_threads(step.recipe.threads)
+    net = load_weights(_student(plan, step.recipe).build(), trained)
+    samples = [plan.task.encode(s.raw, plan.io) for s in plan.task.evalset()[: step.recipe.deploy.probes]]
+    tensors = [tuple(torch.from_numpy(x[spec.name]) for spec in plan.io.inputs) for x in samples]
+    if plan.recipe.arms[arm].method in ("teach", "tune"):
+        model = export_float(net, plan.io)
+        with torch.no_grad():
+            outputs = [net(*inputs).numpy() for inputs in tensors]
+        check_float(Graph(model), samples, outputs)
+        onnx.save(model, part / "graph.onnx")
+        return
+    portable = export_quantized(net, load_quantizers(trained), plan.target.arithmetic, _ranges(plan), plan.io)
+    onnx.save(portable.model, part / "graph.onnx")
+    entries: dict[str, Any] = {}
+    for i, (inputs, tensor) in enumerate(zip(samples, tensors, strict=True)):
+        codes = trained_codes(portable.quantized, tensor)
+        entries |= {f"{i}/input/{name}": array for name, array in inputs.items()}
+        entries |= {f"{i}/codes/{name}": array for name, array in codes.items()}
+    buffer = stream.BytesIO()
+    np.savez_compressed(buffer, **entries)
+    write_atomic(part / "probes.npz", buffer.getvalue())
+
+
+def check_float(graph: Graph, samples: list[dict[str, Any]], outputs: list[Any]) -> None:
+    """The float graph answers as the net did, up to float32's rounding. Raises GateFailedError."""
+    for inputs, want in zip(samples, outputs, strict=True):
+        got = golden.run(graph, inputs)[graph.outputs[0]]
+        difference = float(np.abs(got - want).max())
+        if not difference <= FLOAT_TOLERANCE * max(1.0, float(np.abs(want).max())):
+            where = f"by up to {difference:.2g} at `{graph.outputs[0]}`"
+            raise GateFailedError(f"the exported float graph answers differently from the net: {where}")
+
+
+def compile_engine(plan: Plan, job: Compile, at: dict[str, Path], part: Path) -> None:
+    """An engine's artifact or kit, with its record."""
+    for leftover in part.iterdir():
+        leftover.unlink()
+    shipped, reference = (at[plan.exported[arm]] for arm in (plan.recipe.ship, plan.recipe.teacher))
+    graph = Graph(read_model(shipped / "graph.onnx"))
+    inputs, _ = read_probes(shipped / "probes.npz")
+    expected = [{name: trace[name] for name in graph.outputs} for trace in (golden.run(graph, x) for x in inputs)]
+    engine = backend(job.backend)
+    if problems := engine.check(graph, plan.target.engine):
+        raise ProblemsError(problems)
+    work = Job(graph, Graph(read_model(reference / "graph.onnx")), inputs, expected)
+    artifact = engine.compile(work, job.options, part)
+    write_atomic(part / RECORD, json.dumps(artifact.plain(), indent=1).encode())
+
+
+def _student(plan: Plan, recipe: Recipe) -> Any:
+    try:
+        return plan.entry.make_student(recipe.model, recipe.data, recipe.seed)
+    except ModuleNotFoundError as error:  # torch is imported late
+        raise MissingError(f"training needs `{error.name}`", "pip install 'edgekd[train]'") from None
+
+
+def _ranges(plan: Plan) -> list[tuple[float, float]]:
+    """Ranges of the inputs, which follow from the io record: pixels 0 and 255 after scaling, mean and std."""
+    out = []
+    for spec in plan.io.inputs:
+        ends = [(v * 255 * spec.scale - m) / s for m, s in zip(spec.mean, spec.std, strict=True) for v in (0, 1)]
+        out.append((min(ends), max(ends)))
+    return out
