@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -14,20 +15,42 @@ from edgekd.quantize.placement import Op
 
 _aten: Any = torch.ops.aten
 TYPES: dict[Any, str] = {
-    _aten.conv2d.default: "Conv",
-    _aten.relu.default: "Relu",
     _aten.add.Tensor: "Add",
-    _aten.mul.Tensor: "Mul",
-    _aten.sigmoid.default: "Sigmoid",
-    _aten.upsample_nearest2d.vec: "Resize",
+    _aten.cat.default: "Concat",
+    _aten.conv2d.default: "Conv",
+    _aten.conv_transpose2d.input: "ConvTranspose",
+    _aten.flatten.using_ints: "Flatten",
+    _aten.gelu.default: "Gelu",
+    _aten.hardswish.default: "HardSwish",
+    _aten.layer_norm.default: "LayerNormalization",
+    _aten.linear.default: "Gemm",
+    _aten.matmul.default: "MatMul",
     _aten.max_pool2d.default: "MaxPool",
+    _aten.mean.dim: "ReduceMean",
+    _aten.mul.Tensor: "Mul",
+    _aten.permute.default: "Transpose",
+    _aten.relu.default: "Relu",
+    _aten.reshape.default: "Reshape",
+    _aten.sigmoid.default: "Sigmoid",
+    _aten.slice.Tensor: "Slice",
+    _aten.softmax.int: "Softmax",
+    _aten.sub.Tensor: "Sub",
+    _aten.tanh.default: "Tanh",
+    _aten.transpose.int: "Transpose",
+    _aten.upsample_nearest2d.vec: "Resize",
+    _aten.view.default: "Reshape",
 }
 FUNCTIONAL: dict[Any, Any] = {
-    _aten.relu_.default: _aten.relu.default,
     _aten.add_.Tensor: _aten.add.Tensor,
+    _aten.hardswish_.default: _aten.hardswish.default,
     _aten.mul_.Tensor: _aten.mul.Tensor,
+    _aten.relu_.default: _aten.relu.default,
     _aten.sigmoid_.default: _aten.sigmoid.default,
+    _aten.silu_.default: _aten.silu.default,
 }
+WEIGHTED = ("Conv", "ConvTranspose", "Gemm")
+DROPOUT, BATCH_NORM = _aten.dropout.default, _aten.batch_norm.default
+LISTS = (_aten.split.Tensor, _aten.split_with_sizes.default, _aten.chunk.default, _aten.unbind.int)
 
 
 @dataclass(frozen=True)
@@ -37,6 +60,8 @@ class Captured:
     module: fx.GraphModule
     ops: tuple[Op, ...]
     nodes: dict[str, fx.Node]
+    weighted: dict[str, fx.Node]
+    """Value -> the weighted operator that makes it; a batch norm folded into it may stand between."""
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
 
@@ -67,33 +92,65 @@ def capture(net: nn.Module, inputs: tuple[Tensor, ...]) -> Captured:
             node.target = FUNCTIONAL[node.target]
     module.graph.eliminate_dead_code()
     module.recompile()
-    return _view(module)
+    return _View(module).captured()
 
 
-def _view(module: fx.GraphModule) -> Captured:
-    names: dict[fx.Node, str] = {}
-    seen: Counter[str] = Counter()
-    ops: list[Op] = []
-    outputs: tuple[str, ...] = ()
-    for node in module.graph.nodes:
-        if node.op == "placeholder":
-            names[node] = str(node.target)
-        elif node.op == "call_function":
-            values = [n for n in node.all_input_nodes if n in names]
-            stem = _stem(node)
-            seen[stem] += 1
-            names[node] = stem if seen[stem] == 1 else f"{stem}_{seen[stem] - 1}"
-            ops.append(Op(_type(node), tuple(names[n] for n in values), names[node]))
-        elif node.op == "output":
-            outputs = tuple(names[n] for n in node.all_input_nodes)
-    inputs = tuple(name for node, name in names.items() if node.op == "placeholder")
-    return Captured(module, tuple(ops), {name: node for node, name in names.items()}, inputs, outputs)
+@dataclass
+class _View:
+    """Walks a graph once and names its values."""
+
+    module: fx.GraphModule
+    names: dict[fx.Node, str] = field(default_factory=dict)
+    nodes: dict[str, fx.Node] = field(default_factory=dict)
+    weighted: dict[str, fx.Node] = field(default_factory=dict)
+    ops: list[Op] = field(default_factory=list)
+    seen: Counter[str] = field(default_factory=Counter)
+
+    def captured(self) -> Captured:
+        outputs: tuple[str, ...] = ()
+        for node in self.module.graph.nodes:
+            if node.op == "placeholder":
+                self._name(node, str(node.target))
+            elif node.op == "output":
+                outputs = tuple(self.names[n] for n in node.all_input_nodes)
+            elif node.op == "call_function" and not self._transparent(node):
+                self._operator(node)
+        inputs = tuple(self.names[n] for n in self.module.graph.nodes if n.op == "placeholder")
+        return Captured(self.module, tuple(self.ops), self.nodes, self.weighted, inputs, outputs)
+
+    def _name(self, node: fx.Node, name: str) -> None:
+        self.names[node] = name
+        self.nodes[name] = node
+
+    def _transparent(self, node: fx.Node) -> bool:
+        """Whether a node makes no value of its own: dropout, a list of parts, a batch norm that is folded."""
+        source = node.all_input_nodes[0] if node.all_input_nodes else None
+        if source is None or source not in self.names:
+            return False
+        if node.target is BATCH_NORM and self.weighted.get(self.names[source]) is source and len(source.users) == 1:
+            self._name(node, self.names[source])
+            return True
+        if node.target is DROPOUT or node.target in LISTS:
+            self.names[node] = self.names[source]
+            return True
+        return False
+
+    def _operator(self, node: fx.Node) -> None:
+        values = tuple(self.names[n] for n in node.all_input_nodes if n in self.names)
+        stem = _stem(node)
+        self.seen[stem] += 1
+        name = stem if self.seen[stem] == 1 else f"{stem}_{self.seen[stem] - 1}"
+        self._name(node, name)
+        kind = _type(node)
+        if kind in WEIGHTED:
+            self.weighted[name] = node
+        self.ops.append(Op(kind, values, name))
 
 
 def _stem(node: fx.Node) -> str:
     """Module path and operator; of a weighted operator the weight's name, which no rewriting moves."""
     weight = node.args[1] if len(node.args) > 1 else None
-    if isinstance(weight, fx.Node) and weight.op == "get_attr":
+    if _type(node) in WEIGHTED and isinstance(weight, fx.Node) and weight.op == "get_attr":
         return str(weight.target).removesuffix(".weight")
     return f"{_paths(node)[-1]}/{_type(node).lower()}".removeprefix("/")
 
@@ -104,4 +161,6 @@ def _paths(node: fx.Node) -> list[str]:
 
 
 def _type(node: fx.Node) -> str:
+    if node.target is operator.getitem:
+        return "Split"
     return TYPES.get(node.target) or str(node.target).removeprefix("aten.").partition(".")[0]

@@ -82,6 +82,7 @@ def trained_codes(quantized: Quantized, inputs: tuple[Tensor, ...]) -> Codes:
     hooks = [quantized.module.get_submodule(scope).register_forward_hook(remember(value))
              for scope, value in quantized.scopes.items()]  # fmt: skip
     quantized.mode("quantize")
+    quantized.module.eval()
     with torch.no_grad():
         quantized.module(*inputs)
     for hook in hooks:

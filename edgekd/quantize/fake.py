@@ -128,97 +128,54 @@ class ActivationQuantizer(Quantizer):
 
     def freeze(self) -> None:
         """Fix scale and zero point as constants for export."""
-        _constant(self, "frozen_scale", self.scale())
-        _constant(self, "frozen_zero", self.zero_point.to(torch.int8 if self.qmin < 0 else torch.uint8))
+        constant(self, "frozen_scale", self.scale())
+        constant(self, "frozen_zero", self.zero_point.to(torch.int8 if self.qmin < 0 else torch.uint8))
 
     def emit(self, x: Tensor) -> Tensor:
         """The Q/DQ pair."""
         pair = [self.get_buffer("frozen_scale"), self.get_buffer("frozen_zero")]
         q = _symbolic("QuantizeLinear", [x, *pair], dtype=pair[1].dtype, shape=x.shape, version=19)
-        return _dequantize(q, pair[0], pair[1])
+        return dequantize(q, pair[0], pair[1])
 
 
 class SharedQuantizer(nn.Module):
-    """The same scale at another place: codes pass through unchanged."""
+    """The scale of another place. Where values only `moved` there from it, they are on its grid already."""
 
-    def __init__(self, source: ActivationQuantizer) -> None:
+    def __init__(self, source: ActivationQuantizer, moved: bool) -> None:
         super().__init__()
         self._source = (source,)  # a tuple, so that the quantizer stays registered once
+        self.moved = moved
 
     def owner(self) -> ActivationQuantizer:
         """The quantizer that owns the scale."""
         return self._source[0]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape to the same; on-grid values stay what they are, so only export adds anything."""
+        """Any shape to the same."""
         source = self._source[0]
-        return source.emit(x) if source.mode == "export" else x
+        if source.mode == "export":
+            return source.emit(x)  # not through the module, whose name would stand in the pair's scope
+        return x if self.moved else source.forward(x)
 
 
 class WeightQuantizer(Quantizer):
-    """Symmetric, zero point 0; one step per output channel (axis 0) or one in all."""
+    """Symmetric, zero point 0; one step per output channel (along `axis`) or one in all."""
 
-    def __init__(self, spec: Weights, weight: Tensor, power_of_two: bool) -> None:
+    def __init__(self, spec: Weights, weight: Tensor, power_of_two: bool, axis: int = 0) -> None:
         top = 2 ** (spec.bits - 1) - 1
-        shape = (weight.shape[0],) + (1,) * (weight.dim() - 1) if spec.per == "channel" else (1,) * weight.dim()
-        super().__init__(shape, -top, top, power_of_two)
-        axes = tuple(range(1, weight.dim())) if spec.per == "channel" else tuple(range(weight.dim()))
-        self.set_scale(weight.detach().abs().amax(axes, keepdim=True) / top)
+        others = tuple(a for a in range(weight.dim()) if spec.per == "tensor" or a != axis)
+        largest = weight.detach().abs().amax(others, keepdim=True)
+        super().__init__(tuple(largest.shape), -top, top, power_of_two)
+        self.set_scale(largest / top)
 
 
-class QuantConv2d(nn.Module):
-    """A convolution whose weight is quantized and whose bias lies on the accumulator's grid."""
-
-    def __init__(
-        self, weight: nn.Parameter, bias: nn.Parameter | None, names: tuple[str, str], options: tuple[Any, ...],
-        spec: Weights, power_of_two: bool, source: ActivationQuantizer,
-    ) -> None:  # fmt: skip
-        super().__init__()
-        self.weight, self.bias, self.names = weight, bias, names
-        self.options = options  # stride, padding, dilation, groups
-        self.quantizer = WeightQuantizer(spec, weight, power_of_two)
-        self._source = (source,)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, O, H', W')."""
-        source = self._source[0]
-        if source.mode == "quantize":
-            grid = (self.quantizer.scale().flatten() * source.scale()).detach()
-            bias = None if self.bias is None else _round_to(self.bias, grid)
-            return torch.conv2d(x, self.quantizer.fake(self.weight), bias, *self.options)
-        if source.mode == "export":
-            weight = self._frozen("weight")
-            return torch.conv2d(x, weight, None if self.bias is None else self._frozen("bias"), *self.options)
-        return torch.conv2d(x, self.weight, self.bias, *self.options)
-
-    def freeze(self) -> None:
-        """Fix weight and bias as integers with their scales, for export."""
-        scale = self.quantizer.scale().flatten().expand(len(self.weight))
-        self._freeze("weight", self.quantizer.codes(self.weight), scale, torch.int8)
-        if self.bias is not None:
-            grid = scale * self._source[0].scale()
-            self._freeze("bias", torch.round(self.bias / grid), grid, torch.int32)
-
-    def _freeze(self, name: str, codes: Tensor, scale: Tensor, dtype: torch.dtype) -> None:
-        _constant(self, f"{name}_codes", codes.to(dtype))
-        _constant(self, f"{name}_scale", scale)
-        _constant(self, f"{name}_zero", torch.zeros(len(scale), dtype=dtype))
-
-    def _frozen(self, name: str) -> Tensor:
-        codes, scale, zero = (self.get_buffer(f"{name}_{part}") for part in ("codes", "scale", "zero"))
-        return _dequantize(codes, scale, zero, axis=0)
-
-
-def _constant(module: nn.Module, name: str, value: Tensor) -> None:
+def constant(module: nn.Module, name: str, value: Tensor) -> None:
+    """A copy of `value` as a buffer that no state holds."""
     module.register_buffer(name, value.detach().clone().contiguous(), persistent=False)
 
 
-def _dequantize(codes: Tensor, scale: Tensor, zero: Tensor, axis: int | None = None) -> Tensor:
+def dequantize(codes: Tensor, scale: Tensor, zero: Tensor, axis: int | None = None) -> Tensor:
+    """A DequantizeLinear in the exported graph."""
     y: Tensor = _symbolic("DequantizeLinear", [codes, scale, zero], {} if axis is None else {"axis": axis},
                           dtype=torch.float32, shape=codes.shape, version=19)  # fmt: skip
     return y
-
-
-def _round_to(x: Tensor, grid: Tensor) -> Tensor:
-    """`x` rounded to multiples of `grid`, straight-through."""
-    return x + (torch.round(x / grid) * grid - x).detach()

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, fx, nn
 
 from edgekd.errors import RequestError
-from edgekd.quantize.capture import Captured
-from edgekd.quantize.fake import ActivationQuantizer, Mode, QuantConv2d, SharedQuantizer
+from edgekd.quantize.capture import BATCH_NORM, DROPOUT, Captured
+from edgekd.quantize.fake import ActivationQuantizer, Mode, SharedQuantizer
 from edgekd.quantize.placement import place
+from edgekd.quantize.weighted import KINDS, Norm, QuantWeighted
 from edgekd.schema.target import Arithmetic
 
 Ranges = Sequence[tuple[float, float]]
@@ -31,17 +32,17 @@ class Tap(nn.Module):
 
 @dataclass(frozen=True)
 class Quantized:
-    """A graph with quantizers: activation quantizers and convolutions by key, taps by module path."""
+    """A graph with quantizers: activation quantizers and operators with weights, by key."""
 
     module: fx.GraphModule
     activations: dict[str, ActivationQuantizer]
-    convolutions: dict[str, QuantConv2d]
+    weighted: dict[str, QuantWeighted]
     scopes: dict[str, str]
     """Name of the quantizer's submodule -> the value it quantizes, shared places included."""
 
     def names(self) -> dict[str, str]:
-        """Name of the convolution's submodule -> its key."""
-        return {f"convolution_{i}": key for i, key in enumerate(self.convolutions)}
+        """Name of a weighted operator's submodule -> its key."""
+        return {f"weighted_{i}": key for i, key in enumerate(self.weighted)}
 
     def mode(self, mode: Mode) -> None:
         """Switch every quantizer."""
@@ -50,16 +51,23 @@ class Quantized:
         if mode == "export":
             for quantizer in self.activations.values():
                 quantizer.freeze()
-            for convolution in self.convolutions.values():
-                convolution.freeze()
+            for operator in self.weighted.values():
+                operator.freeze()
+
+    def freeze(self) -> None:
+        """Activation ranges and batch norm statistics stay from now on."""
+        for quantizer in self.activations.values():
+            quantizer.log_scale.requires_grad_(False)
+        for operator in self.weighted.values():
+            if operator.norm is not None:
+                operator.norm.frozen = True
 
     def weights(self) -> dict[str, Tensor]:
         """Every weight under the name it has in the eager network."""
-        own = ("quantizer_", "convolution_")
+        own = ("quantizer_", "weighted_")
         out = {n: p.detach() for n, p in self.module.named_parameters() if not n.startswith(own)}
-        for conv in self.convolutions.values():
-            pairs = zip(conv.names, (conv.weight, conv.bias), strict=True)
-            out |= {name: value.detach() for name, value in pairs if value is not None}
+        for operator in self.weighted.values():
+            out |= operator.trained()
         return out
 
     def state(self) -> dict[str, Tensor]:
@@ -67,8 +75,8 @@ class Quantized:
         out = {}
         for key, q in self.activations.items():
             out[f"{key}:log_scale"], out[f"{key}:zero_point"] = q.log_scale.detach(), q.zero_point
-        for key, conv in self.convolutions.items():
-            out[f"{key}:weight_log_scale"] = conv.quantizer.log_scale.detach()
+        for key, operator in self.weighted.items():
+            out[f"{key}:weight_log_scale"] = operator.quantizer.log_scale.detach()
         return {name: tensor.cpu().clone().contiguous() for name, tensor in out.items()}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
@@ -80,8 +88,8 @@ class Quantized:
         for key, q in self.activations.items():
             q.log_scale.data.copy_(state[f"{key}:log_scale"])
             q.zero_point.copy_(state[f"{key}:zero_point"])
-        for key, conv in self.convolutions.items():
-            conv.quantizer.log_scale.data.copy_(state[f"{key}:weight_log_scale"])
+        for key, operator in self.weighted.items():
+            operator.quantizer.log_scale.data.copy_(state[f"{key}:weight_log_scale"])
 
 
 def insert(captured: Captured, arithmetic: Arithmetic, ranges: Ranges) -> Quantized:
@@ -93,31 +101,32 @@ def insert(captured: Captured, arithmetic: Arithmetic, ranges: Ranges) -> Quanti
     known |= dict(zip(captured.inputs, ranges, strict=True))
     activations: dict[str, ActivationQuantizer] = {}
     scopes: dict[str, str] = {}
+    moved = {op.output for op in captured.ops if op.type in arithmetic.placement.shared and len(op.inputs) == 1}
     for i, (value, source) in enumerate(scales.items()):
         quantizer: nn.Module
         if value == source:
             quantizer = activations[value] = ActivationQuantizer(arithmetic.activations, po2, known.get(value))
         else:
-            quantizer = SharedQuantizer(activations[source])
+            quantizer = SharedQuantizer(activations[source], value in moved)
         scopes[f"quantizer_{i}"] = value
         _after(module, captured.nodes[value], f"quantizer_{i}", quantizer)
 
-    convolutions: dict[str, QuantConv2d] = {}
+    weighted: dict[str, QuantWeighted] = {}
     for op in captured.ops:
-        if op.type == "Conv" and op.inputs[0] in scales:
-            node = captured.nodes[op.output]
-            name = f"convolution_{len(convolutions)}"
-            convolution = _convolution(module, node, arithmetic, po2, activations[scales[op.inputs[0]]])
-            module.add_submodule(name, convolution)
-            with graph.inserting_after(node):
+        if op.type in KINDS and op.type in arithmetic.placement.quantize and op.inputs[0] in scales:
+            name, end = f"weighted_{len(weighted)}", captured.nodes[op.output]
+            node = captured.weighted[op.output]
+            operator = _weighted(captured, op.type, op.output, arithmetic, activations[scales[op.inputs[0]]])
+            module.add_submodule(name, operator)
+            with graph.inserting_after(end):
                 new = graph.call_module(name, (node.args[0],))
             new.meta = dict(node.meta)
-            node.replace_all_uses_with(new)
-            graph.erase_node(node)
-            convolutions[op.output] = convolution
+            end.replace_all_uses_with(new)
+            weighted[op.output] = operator
+    _train_dropout(module)
     graph.eliminate_dead_code()
     module.recompile()
-    return Quantized(module, activations, convolutions, scopes)
+    return Quantized(module, activations, weighted, scopes)
 
 
 def tap(captured: Captured, path: str) -> Tap:
@@ -141,20 +150,52 @@ def _after(module: fx.GraphModule, node: fx.Node, name: str, child: nn.Module) -
             reader.replace_input_with(node, new)
 
 
-def _convolution(
-    module: fx.GraphModule, node: fx.Node, arithmetic: Arithmetic, po2: bool, source: ActivationQuantizer
-) -> QuantConv2d:
-    defaults = (None, None, None, [1, 1], [0, 0], [1, 1], 1)
-    args = (*node.args, *defaults[len(node.args) :])
+_DEFAULTS = {
+    "Conv": (None, None, None, [1, 1], [0, 0], [1, 1], 1),
+    "ConvTranspose": (None, None, None, [1, 1], [0, 0], [0, 0], 1, [1, 1]),
+    "Gemm": (None, None, None),
+}
+
+
+def _weighted(
+    captured: Captured, kind: str, value: str, arithmetic: Arithmetic, source: ActivationQuantizer
+) -> QuantWeighted:
+    node, end, module = captured.weighted[value], captured.nodes[value], captured.module
+    args = (*node.args, *_DEFAULTS[kind][len(node.args) :])
     weight_name, bias_name = (str(arg.target) if isinstance(arg, fx.Node) else "" for arg in args[1:3])
-    bias = module.get_parameter(bias_name) if bias_name else None
-    return QuantConv2d(module.get_parameter(weight_name), bias, (weight_name, bias_name),
-                       tuple(args[3:7]), arithmetic.weights, po2, source)  # fmt: skip
+    if kind == "ConvTranspose" and args[6] != 1:
+        raise RequestError(f"`{value}` is a grouped ConvTranspose, which cannot be quantized per channel", "ungroup it")
+    tensors = module.get_parameter(weight_name), module.get_parameter(bias_name) if bias_name else None
+    norm = _norm(module, end) if end.target is BATCH_NORM else None
+    po2 = arithmetic.scale == "power-of-two"
+    return QuantWeighted(
+        kind, tensors, (weight_name, bias_name), tuple(args[3:]), arithmetic.weights, po2, source, norm
+    )
+
+
+def _norm(module: fx.GraphModule, node: fx.Node) -> Norm:
+    """The batch norm of a node `batch_norm(x, gamma, beta, mean, var, training, momentum, eps, cudnn)`."""
+    names = [str(arg.target) if isinstance(arg, fx.Node) else "" for arg in node.args[1:5]]
+    mean, var = (module.get_buffer(name) for name in names[2:])
+    gamma = module.get_parameter(names[0]) if names[0] else torch.ones_like(mean)
+    beta = module.get_parameter(names[1]) if names[1] else torch.zeros_like(mean)
+    momentum, eps = float(node.args[6]), float(node.args[7])  # type: ignore[arg-type]
+    return Norm((gamma, beta, mean, var), tuple(names), eps, momentum)
+
+
+def _train_dropout(module: fx.GraphModule) -> None:
+    """A capture in eval mode keeps each dropout's share; as a module it follows train() and eval()."""
+    for i, node in enumerate([n for n in module.graph.nodes if n.target is DROPOUT]):
+        module.add_submodule(f"dropout_{i}", nn.Dropout(float(node.args[1])))
+        with module.graph.inserting_after(node):
+            new = module.graph.call_module(f"dropout_{i}", (node.args[0],))
+        node.replace_all_uses_with(new)
 
 
 def calibrate(quantized: Quantized, batches: list[tuple[Tensor, ...]]) -> None:
     """Observe float activations on `batches` and set every range. Memory: two numbers per tensor and batch."""
     quantized.mode("observe")
+    quantized.module.eval()
     with torch.no_grad():
         for inputs in batches:
             quantized.module(*inputs)

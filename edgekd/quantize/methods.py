@@ -76,8 +76,7 @@ def qat(
 
     def freeze(step: int) -> None:
         if step >= config.freeze * config.steps:
-            for quantizer in quantized.activations.values():
-                quantizer.log_scale.requires_grad_(False)
+            quantized.freeze()
 
     parameters = [p for p in quantized.module.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(parameters, lr=config.lr)

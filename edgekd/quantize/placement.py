@@ -36,13 +36,23 @@ def place(ops: Sequence[Op], outputs: Iterable[str], policy: Placement) -> dict[
             fused = _fused_input(op, made_by, readers, outputs, policy)
             wanted |= {value for value in op.inputs if value != fused}
 
-    scales: dict[str, str] = {}
-    for value in dict.fromkeys(v for op in ops for v in (*op.inputs, op.output)):
-        if value in wanted:
-            op_ = made_by.get(value)
-            source = op_.inputs[0] if op_ and op_.type in policy.shared and op_.inputs else value
-            scales[value] = scales.get(source, value)
-    return scales
+    shared_with: dict[str, str] = {}
+    for op in ops:
+        if op.type in policy.shared:
+            group = [value for value in (*op.inputs, op.output) if value in wanted]
+            roots = {_root(value, shared_with) for value in group}
+            shared_with |= dict.fromkeys(roots - {_root(group[0], shared_with)}, group[0]) if group else {}
+    order = [v for v in dict.fromkeys(v for op in ops for v in (*op.inputs, op.output)) if v in wanted]
+    first: dict[str, str] = {}
+    for value in order:
+        first.setdefault(_root(value, shared_with), value)
+    return {value: first[_root(value, shared_with)] for value in order}
+
+
+def _root(value: str, shared_with: dict[str, str]) -> str:
+    while value in shared_with:
+        value = shared_with[value]
+    return value
 
 
 def _fused_input(

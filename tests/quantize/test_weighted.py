@@ -1,0 +1,107 @@
+"""Batch norm, linear and transposed operators: folded, trained, shipped as trained."""
+
+import numpy as np
+import pytest
+import torch
+from edgekd.graph import golden
+from edgekd.graph.model import Graph
+from edgekd.quantize.capture import capture
+from edgekd.quantize.export import export_quantized, trained_codes
+from edgekd.quantize.insert import calibrate, insert
+from edgekd.schema.io import ImageInput, ImageOutput, IoRecord
+from edgekd.schema.targets import find_target
+from torch import nn
+
+from tests.quantize.nets import Mixed
+
+HALF = (0.5, 0.5, 0.5)
+IO = IoRecord(
+    inputs=(ImageInput(name="image", shape=(1, 3, 24, 32), mean=HALF, std=HALF),),
+    outputs=(ImageOutput(name="scores", mean=(0.0,), std=(1.0,)),),
+)
+RANGES = [(-1.0, 1.0)]
+
+
+def trained(target: str, po2: bool, steps: int = 4):
+    """A net after a few steps of QAT, statistics frozen for the last ones."""
+    torch.manual_seed(0)
+    net, arithmetic = Mixed(), find_target(target).arithmetic
+    arithmetic = arithmetic.model_copy(update={"scale": "power-of-two"}) if po2 else arithmetic
+    x = torch.rand(8, 3, 16, 16) * 2 - 1
+    quantized = insert(capture(net, (x,)), arithmetic, RANGES)
+    calibrate(quantized, [(x,)])
+    optimizer = torch.optim.Adam(quantized.module.parameters(), lr=1e-2)
+    quantized.module.train()
+    before = net.nb.running_mean.clone()
+    for step in range(steps):
+        if step == steps - 1:
+            quantized.freeze()
+        out = quantized.module(x)
+        loss = (out[0] if isinstance(out, (tuple, list)) else out)[:, 0].mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert not torch.equal(before, quantized.weights()["nb.running_mean"])
+    net.load_state_dict(net.state_dict() | quantized.weights())
+    return net, arithmetic, quantized.state()
+
+
+def test_the_captured_net_folds_batch_norm_and_names_what_it_holds():
+    x = torch.rand(2, 3, 16, 16)
+    net = Mixed()
+    quantized = insert(capture(net, (x,)), find_target("x86").arithmetic, RANGES)
+    assert list(quantized.weighted) == ["a", "b", "up", "merge", "fc1", "fc2"]
+    assert quantized.weighted["a"].norm is not None
+    out = quantized.module.eval()(x)  # no quantizer is on
+    torch.testing.assert_close(out[0] if isinstance(out, (tuple, list)) else out, net.eval()(x))
+    names = dict(net.named_parameters()) | dict(net.named_buffers())
+    assert set(quantized.weights()) <= set(names)
+    assert {"na.weight", "na.running_var", "fc1.bias"} <= set(quantized.weights())
+
+
+@pytest.mark.parametrize("target", ["jetson", "x86", "x86:onnxruntime", "raspberry-pi-5"])
+def test_power_of_two_scales_ship_exactly_what_was_trained(target):
+    net, arithmetic, state = trained(target, po2=True)
+    portable = export_quantized(net, state, arithmetic, RANGES, IO)
+    graph = Graph(portable.model)
+    assert not [n for n in graph.nodes if n.op_type == "BatchNormalization"]
+    image = torch.rand(1, 3, 24, 32) * 2 - 1
+    codes = trained_codes(portable.quantized, (image,))
+    trace = golden.run(graph, {"image": image.numpy()})
+    exact = [name for name in codes if not name.startswith(("mean", "fc"))]
+    assert len(exact) >= 5
+    for name in exact:
+        np.testing.assert_array_equal(trace[name], codes[name], err_msg=name)
+    for name in set(codes) - set(exact):  # behind a float mean, whose last bit differs between libraries
+        assert np.abs(trace[name].astype(int) - codes[name].astype(int)).max() <= 1
+
+
+def test_every_weight_is_integer_in_the_graph():
+    net, arithmetic, state = trained("x86", po2=False)
+    graph = Graph(export_quantized(net, state, arithmetic, RANGES, IO).model)
+    weights = {n: a for n, a in graph.constants.items() if n.endswith("weight_codes")}
+    assert set(weights) == {f"{k}.weight_codes" for k in ("a", "b", "up", "merge", "fc1", "fc2")}
+    assert {a.dtype for a in weights.values()} == {np.dtype("int8")}
+    axes = {n.input[0]: n.attribute[0].i for n in graph.nodes if n.op_type == "DequantizeLinear" and n.attribute}
+    assert axes["up.weight_codes"] == 1
+    assert axes["a.weight_codes"] == axes["fc1.weight_codes"] == 0
+
+
+def test_concat_gets_one_scale():
+    x = torch.rand(2, 3, 16, 16)
+    arithmetic = find_target("jetson").arithmetic
+    shared = arithmetic.placement.model_copy(update={"shared": (*arithmetic.placement.shared, "Concat")})
+    quantized = insert(capture(Mixed(), (x,)), arithmetic.model_copy(update={"placement": shared}), RANGES)
+    calibrate(quantized, [(x,)])
+    assert "concat" not in quantized.activations
+
+
+def test_dropout_acts_in_training_alone():
+    x = torch.rand(4, 3, 16, 16)
+    quantized = insert(capture(Mixed(), (x,)), find_target("x86").arithmetic, RANGES)
+    calibrate(quantized, [(x,)])
+    dropouts = [m for m in quantized.module.modules() if isinstance(m, nn.Dropout)]
+    assert [m.p for m in dropouts] == [0.2]
+    one = quantized.module(x)
+    two = quantized.module(x)
+    torch.testing.assert_close(one, two)
