@@ -105,7 +105,9 @@ def insert(captured: Captured, arithmetic: Arithmetic, ranges: Ranges) -> Quanti
     for i, (value, source) in enumerate(scales.items()):
         quantizer: nn.Module
         if value == source:
-            quantizer = activations[value] = ActivationQuantizer(arithmetic.activations, po2, known.get(value))
+            others = [v for v, s in scales.items() if s == value != v and v not in moved]
+            fixed = None if others else known.get(value)  # a known range holds only where nothing else shares it
+            quantizer = activations[value] = ActivationQuantizer(arithmetic.activations, po2, fixed)
         else:
             quantizer = SharedQuantizer(activations[source], value in moved)
         scopes[f"quantizer_{i}"] = value

@@ -87,13 +87,16 @@ def test_every_weight_is_integer_in_the_graph():
     assert axes["a.weight_codes"] == axes["fc1.weight_codes"] == 0
 
 
-def test_concat_gets_one_scale():
-    x = torch.rand(2, 3, 16, 16)
-    arithmetic = find_target("jetson").arithmetic
-    shared = arithmetic.placement.model_copy(update={"shared": (*arithmetic.placement.shared, "Concat")})
-    quantized = insert(capture(Mixed(), (x,)), arithmetic.model_copy(update={"placement": shared}), RANGES)
+def test_concat_gets_one_scale_that_holds_all_its_parts():
+    x = torch.rand(2, 3, 16, 16) * 2 - 1
+    net = Mixed()
+    with torch.no_grad():
+        net.up.weight.mul_(20)  # one part far larger than the picture
+    quantized = insert(capture(net, (x,)), find_target("jetson").arithmetic, RANGES)
     calibrate(quantized, [(x,)])
-    assert "concat" not in quantized.activations
+    assert {"x", "relu_2", "concat"} <= set(quantized.scopes.values())
+    assert not {"relu_2", "concat"} & set(quantized.activations)
+    assert float(quantized.activations["x"].scale()) * 127 > 2
 
 
 def test_dropout_acts_in_training_alone():
