@@ -64,16 +64,28 @@ class Ledger:
 
     def add(self, figures: list[Figure]) -> None:
         """Append figures that are not there yet."""
-        known = set(self.path.read_text(encoding="utf-8").splitlines()) if self.path.exists() else set()
-        lines = [line for f in figures if (line := json.dumps(f.plain(), sort_keys=True)) not in known]
+        known = self._lines()
+        new = [line for f in figures if (line := json.dumps(f.plain(), sort_keys=True)) not in known]
+        torn = bool(known) and not self.path.read_bytes().endswith(b"\n")
         with self.path.open("a", encoding="utf-8") as file:
-            file.writelines(line + "\n" for line in lines)
+            file.write("\n" * torn + "".join(line + "\n" for line in new))
 
     def read(self) -> list[Figure]:
-        """All figures, oldest first."""
-        if not self.path.exists():
-            return []
-        return [Figure.model_validate_json(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
+        """All figures, oldest first. A line that a killed process left unfinished is passed over."""
+        try:
+            return [Figure.model_validate(entry) for line in self._lines() if (entry := _json(line)) is not None]
+        except ValueError as error:
+            raise RequestError(f"`{self.path}` is damaged: {str(error).splitlines()[0]}") from None
+
+    def _lines(self) -> list[str]:
+        return self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
+
+
+def _json(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
 
 
 class ArmRecord(Strict):

@@ -32,10 +32,11 @@ def main(
             "figures": [f.plain() for f in found.figures],
         })  # fmt: skip
     else:
-        summary.print_scores(bundle, found.figures)
-        print()
-        summary.print_parity(found.figures)
-        print()
+        if found.figures:
+            summary.print_scores(bundle, found.figures)
+            print()
+            summary.print_parity(found.figures)
+            print()
         summary.print_skipped(found.skipped)
         held = sum(gate.held for gate in found.gates)
         print(f"{held} of {len(found.gates)} gates held")

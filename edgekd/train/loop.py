@@ -51,9 +51,10 @@ def fit(
     base = [group["lr"] for group in optimizer.param_groups]
     model, optimizer = fabric.setup(net, optimizer)
     done, curve = _resume(folder / "checkpoint.pt", net, optimizer, fabric.device)
-    saved = time.monotonic()
+    saved, seed = time.monotonic(), torch.initial_seed()
     net.train()
     for step in range(done, steps):
+        torch.manual_seed(seed + step)  # dropout too depends on the step alone
         at_step(step)
         for group, lr in zip(optimizer.param_groups, base, strict=True):
             group["lr"] = lr * cosine(step, steps, warmup)

@@ -49,6 +49,8 @@ def verify(bundle: Bundle, say: Say = lambda text: None) -> Verification:
     found.gates += [_intact(name, "the manifest's SHA-256") for name in bundle.changed()]
     if data_digests(task.folders()) != manifest.data:
         found.gates.append(_intact("data", "the data the run was made with"))
+    if any(not (bundle.path / name).is_file() for name in manifest.files):
+        return found  # what is left tells too little
     engines = _runnable(bundle, found)
     _check_hops(bundle, engines, found, say)
     _score_all(bundle, task, engines, found, say)

@@ -22,7 +22,7 @@ def loss(net, batch):
 
 def train(folder, tick=lambda *args: None, steps=12, batches=batches, lr=1e-2):
     torch.manual_seed(0)
-    net = nn.Conv2d(3, 1, 3, padding=1)
+    net = nn.Sequential(nn.Conv2d(3, 1, 3, padding=1), nn.Dropout(0.1))
     folder.mkdir(exist_ok=True)
     train_float(net, loss, batches, steps=steps, lr=lr, weight_decay=0.01, warmup=0.1, folder=folder, tick=tick)
     return net

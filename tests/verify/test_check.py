@@ -91,11 +91,7 @@ def test_one_changed_weight_scale_is_found_and_named_in_each_engine(copy):
 def test_a_changed_portable_graph_and_an_artifact_that_does_not_load(copy):
     damage(copy, "graph.onnx", "enc.1.0.conv1", "enc.1.0/relu.q")
     (copy.path / "artifacts/onnxruntime/model.onnx").write_bytes(b"no")
-    shutil.rmtree(copy.path / "artifacts/openvino")
-    manifest = copy.manifest.model_copy(
-        update={"engines": {k: v for k, v in copy.manifest.engines.items() if k != "openvino"}}
-    )
-    copy.manifest = manifest
+    (copy.path / "artifacts/openvino/model.bin").write_bytes(b"")
     failures = told(copy)
     assert "first beyond is `enc.1.0/relu.q`" in failures["training → integer reference"]
     assert "runs here" in failures["onnxruntime"]
@@ -108,6 +104,15 @@ def test_verify_ends_with_exit_code_1_and_the_tensors_name(copy, cli):
     assert bad.returncode == 1
     assert "`mid.0/relu_1.q`" in bad.stderr
     assert any("mid.0/relu_1.q" in line for line in json.loads(bad.stdout)["failures"])
+
+
+def test_missing_files_are_all_named(copy, cli):
+    (copy.path / "probes.npz").unlink()
+    (copy.path / "arms/ptq.onnx").unlink()
+    done = cli("verify", copy.run)
+    assert done.returncode == 1
+    assert "probes.npz: unchanged: changed or gone" in done.stderr
+    assert "arms/ptq.onnx: unchanged" in done.stderr
 
 
 def test_probes_hold_what_training_saw(jetson):
