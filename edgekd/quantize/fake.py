@@ -12,6 +12,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from edgekd.quantize.calibration import observer
+from edgekd.schema.recipe import Calibration
 from edgekd.schema.target import Activations, Weights
 
 Mode = Literal["observe", "quantize", "export", "float"]
@@ -75,11 +77,17 @@ class Quantizer(nn.Module):
 class ActivationQuantizer(Quantizer):
     """Per tensor; the range comes from calibration, or is `fixed` where it is known (network input, sigmoid)."""
 
-    def __init__(self, spec: Activations, power_of_two: bool, fixed: tuple[float, float] | None = None) -> None:
+    def __init__(
+        self,
+        spec: Activations,
+        power_of_two: bool,
+        fixed: tuple[float, float] | None = None,
+        calibration: Calibration | None = None,
+    ) -> None:
         qmin, qmax = (-(2 ** (spec.bits - 1)), 2 ** (spec.bits - 1) - 1) if spec.signed else (0, 2**spec.bits - 1)
         super().__init__((), qmin, qmax, power_of_two)
         self.symmetric, self.fixed = spec.symmetric, fixed
-        self._seen: list[tuple[float, float]] = []
+        self._observer = observer(calibration or Calibration())
         if fixed is not None:
             self._set_fixed(*fixed)
             self.log_scale.requires_grad_(False)
@@ -99,18 +107,18 @@ class ActivationQuantizer(Quantizer):
             self.set_scale(torch.tensor(high / (self.qmax - self.qmin + 1)))
 
     def finish(self) -> None:
-        """Set step and zero point from what was observed: the mean over batches of their minima and maxima."""
-        if self.fixed is None:
-            low = min(0.0, sum(a for a, _ in self._seen) / max(1, len(self._seen)))
-            high = max(0.0, sum(b for _, b in self._seen) / max(1, len(self._seen)))
-            if self.symmetric:
-                scale = max(-low, high) / (self.qmax - self.middle)
-                self.zero_point.fill_(self.middle)
-            else:
-                scale = (high - low) / (self.qmax - self.qmin)
-                self.zero_point.fill_(round(self.qmin - low / scale) if scale else self.qmin)
-            self.set_scale(torch.tensor(scale))
-        self._seen = []
+        """Set step and zero point from what was observed."""
+        if self.fixed is not None:
+            return
+        low, high = self._observer.span(self.qmax - self.qmin + 1, self.symmetric)
+        if self.symmetric:
+            self.zero_point.fill_(self.middle)
+            self.set_scale(torch.tensor(max(-low, high) / (self.qmax - self.middle)))
+        else:
+            self.set_scale(torch.tensor((high - low) / (self.qmax - self.qmin)))
+            self.zero_point.fill_(self.qmin).add_(torch.round(-low / self.scale().detach())).clamp_(
+                self.qmin, self.qmax
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape to the same."""
@@ -119,7 +127,7 @@ class ActivationQuantizer(Quantizer):
         if self.mode == "export":
             return self.emit(x)
         if self.mode == "observe":
-            self._seen.append((float(x.min()), float(x.max())))
+            self._observer.see(x)
         return x
 
     def owner(self) -> ActivationQuantizer:

@@ -13,6 +13,7 @@ from edgekd.quantize.capture import BATCH_NORM, DROPOUT, Captured
 from edgekd.quantize.fake import ActivationQuantizer, Mode, SharedQuantizer
 from edgekd.quantize.placement import place
 from edgekd.quantize.weighted import KINDS, Norm, QuantWeighted
+from edgekd.schema.recipe import Calibration
 from edgekd.schema.target import Arithmetic
 
 Ranges = Sequence[tuple[float, float]]
@@ -92,7 +93,9 @@ class Quantized:
             operator.quantizer.log_scale.data.copy_(state[f"{key}:weight_log_scale"])
 
 
-def insert(captured: Captured, arithmetic: Arithmetic, ranges: Ranges) -> Quantized:
+def insert(
+    captured: Captured, arithmetic: Arithmetic, ranges: Ranges, calibration: Calibration | None = None
+) -> Quantized:
     """Quantize the captured graph in place."""
     graph, module = captured.module.graph, captured.module
     po2 = arithmetic.scale == "power-of-two"
@@ -107,7 +110,7 @@ def insert(captured: Captured, arithmetic: Arithmetic, ranges: Ranges) -> Quanti
         if value == source:
             others = [v for v, s in scales.items() if s == value != v and v not in moved]
             fixed = None if others else known.get(value)  # a known range holds only where nothing else shares it
-            quantizer = activations[value] = ActivationQuantizer(arithmetic.activations, po2, fixed)
+            quantizer = activations[value] = ActivationQuantizer(arithmetic.activations, po2, fixed, calibration)
         else:
             quantizer = SharedQuantizer(activations[source], value in moved)
         scopes[f"quantizer_{i}"] = value
@@ -195,7 +198,7 @@ def _train_dropout(module: fx.GraphModule) -> None:
 
 
 def calibrate(quantized: Quantized, batches: list[tuple[Tensor, ...]]) -> None:
-    """Observe float activations on `batches` and set every range. Memory: two numbers per tensor and batch."""
+    """Observe float activations on `batches` and set every range; `calibration.py` states the memory."""
     quantized.mode("observe")
     quantized.module.eval()
     with torch.no_grad():

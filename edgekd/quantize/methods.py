@@ -38,7 +38,7 @@ class Source:
 def ptq(net: nn.Module, source: Source, arithmetic: Arithmetic, config: Quantize, folder: Path) -> None:
     """Post-training quantization, the control of QAT: calibrate, keep the weights, write both to `folder`."""
     captured = capture(net, source.inputs(source.batches(0)))
-    quantized = insert(captured, arithmetic, source.ranges)
+    quantized = insert(captured, arithmetic, source.ranges, config.calibration)
     calibrate(quantized, _calibration(source, config))
     save_quantized(net, quantized, folder)
 
@@ -62,7 +62,7 @@ def qat(
     example = source.inputs(source.batches(0))
     captured, observed = capture(net, example), capture(teacher.requires_grad_(False), example)
     taps = [(tap(captured, path), tap(observed, path)) for path in source.taps]
-    quantized = insert(captured, arithmetic, source.ranges)
+    quantized = insert(captured, arithmetic, source.ranges, config.calibration)
     calibrate(quantized, _calibration(source, config))
 
     def losses(model: nn.Module, batch: Batch) -> Losses:
@@ -91,7 +91,7 @@ def _single(outputs: Tensor | tuple[Tensor, ...]) -> Tensor:
 
 def _calibration(source: Source, config: Quantize) -> list[tuple[Tensor, ...]]:
     """The first training batches; QAT's own, so nothing is seen that training does not see."""
-    return [source.inputs(source.batches(step)) for step in range(config.calibration_batches)]
+    return [source.inputs(source.batches(step)) for step in range(config.calibration.batches)]
 
 
 def save_quantized(net: nn.Module, quantized: Quantized, folder: Path) -> None:

@@ -19,13 +19,23 @@ class Train(Strict):
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay.")
 
 
+class Calibration(Strict):
+    """How the first ranges are set from observed activations."""
+
+    method: Literal["minmax", "percentile", "mse"] = Field(
+        "minmax", description="Mean of the batches' extremes; a share of the values; the least squared error."
+    )
+    percentile: float = Field(99.99, gt=50, le=100, description="Share of the values inside, for `percentile`, in %.")
+    batches: int = Field(8, ge=1, description="Batches that are observed.")
+
+
 class Quantize(Strict):
     """Quantization-aware training, and the PTQ control's calibration."""
 
     steps: int = Field(ge=1, description="Optimiser steps; the arm `tune` gets as many.")
     batch: int = Field(8, ge=1, description="Samples per step.")
     lr: float = Field(gt=0, description="Peak learning rate of Adam; cosine to zero.")
-    calibration_batches: int = Field(8, ge=1, description="Batches that set the initial ranges.")
+    calibration: Calibration = Field(default_factory=Calibration, description="The first ranges.")
     freeze: float = Field(0.8, gt=0, le=1, description="Share of the steps after which ranges stay fixed.")
     dfd: float = Field(0.02, ge=0, description="Weight of the bottleneck distillation loss.")
 
