@@ -17,7 +17,7 @@ import onnx
 from edgekd.backends.base import RECORD, Job
 from edgekd.backends.registry import backend
 from edgekd.errors import GateFailedError, MissingError, Problem, ProblemsError
-from edgekd.graph import golden
+from edgekd.graph import accumulator, golden
 from edgekd.graph.cost import count
 from edgekd.graph.model import Graph, read_model
 from edgekd.plan import Compile, Plan, Step
@@ -116,6 +116,8 @@ def export(plan: Plan, arm: str, step: Step, trained: Path, part: Path) -> None:
         onnx.save(model, part / "graph.onnx")
         return
     portable = export_quantized(net, load_quantizers(trained), plan.target.arithmetic, _ranges(plan), plan.io)
+    if problems := accumulator.check(Graph(portable.model)):
+        raise ProblemsError(problems)
     onnx.save(portable.model, part / "graph.onnx")
     entries: dict[str, Any] = {}
     for i, (inputs, tensor) in enumerate(zip(samples, tensors, strict=True)):

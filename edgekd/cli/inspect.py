@@ -1,4 +1,4 @@
-"""`edgekd inspect`: what a run holds."""
+"""`edgekd inspect`: what a run or an ONNX file holds."""
 
 from __future__ import annotations
 
@@ -11,10 +11,48 @@ NAME = "inspect"
 
 
 def main(
-    run: Annotated[Path, typer.Argument(help="The folder that `edgekd compress` printed.")],
-    json: Annotated[bool, typer.Option("--json", help="The manifest as JSON on stdout.")] = False,
+    path: Annotated[Path, typer.Argument(help="A run's folder, or any ONNX file.")],
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Show a bundle: network, target, artifacts, files, and whether they are as they were written. Needs no torch."""
+    """Show a bundle: network, target, artifacts, files; or an ONNX file, operator by operator. Needs no torch."""
+    if path.suffix == ".onnx":
+        show_graph(path, json)
+    else:
+        show_bundle(path, json)
+
+
+def show_graph(path: Path, json: bool) -> None:
+    """Operators with their cost, arithmetic and accumulator head-room."""
+    from dataclasses import asdict
+
+    from edgekd.cli import console
+    from edgekd.graph.cost import count
+    from edgekd.graph.layers import layers
+    from edgekd.graph.model import Graph, read_model
+
+    graph = Graph(read_model(path))
+    found, cost = layers(graph), asdict(count(graph))
+    if json:
+        console.emit({"opset": graph.opset, **cost, "layers": [asdict(layer) for layer in found]})
+        return
+    rows = [
+        [
+            layer.name,
+            layer.operator,
+            "x".join(map(str, layer.shape)),
+            f"{layer.macs:,}" if layer.macs else "",
+            f"{layer.weight_bytes:,}" if layer.weight_bytes else "",
+            layer.arithmetic,
+            "" if layer.head_room is None else f"{layer.head_room:.1f}",
+        ]
+        for layer in found
+    ]
+    console.table(["tensor", "operator", "shape", "MACs", "bytes", "reads", "bits left"], rows, right=(3, 4, 6))
+    print(f"\nopset {graph.opset}; " + "; ".join(f"{name.replace('_', ' ')} {value:,}" for name, value in cost.items()))
+
+
+def show_bundle(run: Path, json: bool) -> None:
+    """The manifest, artifacts and files."""
     from edgekd.backends.base import read_artifact
     from edgekd.cli import console
     from edgekd.evidence import Bundle

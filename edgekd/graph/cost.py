@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from math import prod
 
 import numpy as np
+import onnx
 
 from edgekd.graph.model import Graph
 
+_WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _IN_KERNEL = ("QuantizeLinear", "Relu", "Clip", "Add")
 
 
@@ -31,7 +33,7 @@ def count(graph: Graph) -> Cost:
     weights = _weights(graph)
     return Cost(
         parameters=sum(graph.constants[name].size for name in weights),
-        macs=sum(_macs(graph, i) for i in range(len(graph.nodes))),
+        macs=sum(macs(graph, node) for node in graph.nodes),
         weight_bytes=sum(graph.constants[name].nbytes for name in weights),
         peak_activation_bytes=_peak(graph),
     )
@@ -41,7 +43,7 @@ def _weights(graph: Graph) -> set[str]:
     """Constants that convolutions and matrix products read, directly or through a DequantizeLinear."""
     out = set()
     for node in graph.nodes:
-        if node.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
+        if node.op_type in _WEIGHTED:
             for name in node.input:
                 maker = graph.maker.get(name)
                 source = maker.input[0] if maker is not None and maker.op_type == "DequantizeLinear" else name
@@ -50,8 +52,10 @@ def _weights(graph: Graph) -> set[str]:
     return out
 
 
-def _macs(graph: Graph, i: int) -> int:
-    node = graph.nodes[i]
+def macs(graph: Graph, node: onnx.NodeProto) -> int:
+    """Multiply-accumulates of one operator, one inference; 0 where its shape is not static."""
+    if node.op_type not in _WEIGHTED or any(n not in graph.shapes for n in (*node.input[:2], node.output[0])):
+        return 0
     out, weight = (
         graph.shapes[node.output[0]],
         graph.shapes.get(node.input[1] if len(node.input) > 1 else "", ()),

@@ -68,6 +68,12 @@ def test_inspect_and_run(jetson, cli, tmp_path):
     assert "graph.onnx" in shown.stdout
     assert "changed" not in shown.stdout
     assert json.loads(cli("inspect", jetson.folder, "--json").stdout)["changed"] == []
+    graph = json.loads(cli("inspect", jetson.bundle.path / "graph.onnx", "--json").stdout)
+    assert graph["parameters"] == 258_647
+    convolutions = [layer for layer in graph["layers"] if layer["operator"] == "Conv"]
+    assert len(convolutions) == 32
+    assert all(layer["arithmetic"] == "int8" and layer["head_room"] > 3 for layer in convolutions)
+    assert "bits left" in cli("inspect", jetson.bundle.path / "arms/fp32.onnx").stdout
     noisy = np.random.default_rng(0).integers(0, 256, (128, 128, 3)).astype(np.uint8)
     Image.fromarray(noisy).save(tmp_path / "in.png")
     answers = []
