@@ -224,6 +224,8 @@ def check_key(plan: Plan) -> Key:
         "board": plan.target.board.cost.plain(),
         "engine": plan.target.engine.plain(),
         "model": plan.recipe.model,
+        "data": plan.recipe.data,
+        "batch": plan.recipe.quantize.batch,
         "seed": plan.recipe.seed,
     }
     modules = [_module(names()[job.backend]) for job in plan.compiles]

@@ -31,9 +31,14 @@ Tick = Callable[[int, int, str], None]
 
 def check_untrained(plan: Plan, part: Path) -> None:
     """Export the untrained net and hold it against every engine. Raises ProblemsError with all that does not fit."""
-    from edgekd.quantize.export import export_quantized
+    from edgekd.quantize.capture import capture, same_graph
+    from edgekd.quantize.export import example, export_quantized
 
-    net = _student(plan, plan.recipe).build()
+    student = _student(plan, plan.recipe)
+    net = student.build()
+    same_graph(
+        capture(net, student.inputs(student.batch(0, plan.recipe.quantize.batch))), capture(net, example(plan.io))
+    )
     graph = Graph(export_quantized(net, None, plan.target.arithmetic, _ranges(plan), plan.io).model)
     problems = list(golden.check(graph))
     for job in plan.compiles:

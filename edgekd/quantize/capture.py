@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -93,6 +94,20 @@ def capture(net: nn.Module, inputs: tuple[Tensor, ...]) -> Captured:
     module.graph.eliminate_dead_code()
     module.recompile()
     return _View(module).captured()
+
+
+def same_graph(trained: Captured, deployed: Captured) -> None:
+    """Whether the graph that is trained and the one that ships have the same operators with the same keys, in order.
+
+    Raises RequestError that names the first one that differs: sizes decide on the network's operators there.
+    """
+    for a, b in zip_longest(trained.ops, deployed.ops):
+        if a != b:
+            first = (a or b).output if a or b else ""
+            raise RequestError(
+                f"the network has other operators at the deployed size than in training, first at `{first}`",
+                "make its operators independent of the input's size",
+            )
 
 
 @dataclass

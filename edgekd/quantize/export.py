@@ -44,7 +44,7 @@ def export_quantized(
     Without `state` (an untrained net, to see whether its operators fit a target) every scale is one.
     Raises RequestError when the network cannot be captured or its quantizers differ from the trained ones.
     """
-    inputs = _example(io)
+    inputs = example(io)
     captured = capture(net, inputs)
     quantized = insert(captured, arithmetic, ranges)
     if state is not None:
@@ -59,7 +59,7 @@ def export_quantized(
 
 def export_float(net: nn.Module, io: IoRecord) -> onnx.ModelProto:
     """The float graph at the deployed shape."""
-    inputs = _example(io)
+    inputs = example(io)
     captured = capture(net, inputs)
     model = _to_onnx(captured.module, inputs, io)
     _name_values(model, captured.ops)
@@ -90,7 +90,8 @@ def trained_codes(quantized: Quantized, inputs: tuple[Tensor, ...]) -> Codes:
     return codes
 
 
-def _example(io: IoRecord) -> tuple[Tensor, ...]:
+def example(io: IoRecord) -> tuple[Tensor, ...]:
+    """Inputs of the deployed shape."""
     return tuple(torch.zeros(spec.shape) for spec in io.inputs)
 
 

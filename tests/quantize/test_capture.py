@@ -3,7 +3,7 @@
 import pytest
 import torch
 from edgekd.errors import RequestError
-from edgekd.quantize.capture import capture
+from edgekd.quantize.capture import capture, same_graph
 from torch import nn
 
 from tests.quantize.nets import Branches
@@ -40,3 +40,17 @@ def test_control_flow_on_data_is_refused():
 def test_an_unknown_tap_is_told():
     with pytest.raises(RequestError, match=r"no module `middle`"):
         capture(Branches(), (torch.zeros(1, 3, 16, 16),)).tap("middle")
+
+
+def test_a_net_whose_operators_depend_on_the_size_is_refused():
+    class Padded(Branches):
+        def forward(self, x):
+            if x.shape[-1] > 20:
+                x = torch.relu(x)
+            return super().forward(x)
+
+    net = Padded()
+    small, large = capture(net, (torch.zeros(1, 3, 16, 16),)), capture(net, (torch.zeros(1, 3, 32, 32),))
+    same_graph(small, capture(net, (torch.zeros(4, 3, 20, 20),)))
+    with pytest.raises(RequestError, match="first at `a`"):
+        same_graph(small, large)
