@@ -103,7 +103,7 @@ def same_graph(trained: Captured, deployed: Captured) -> None:
     """
     for a, b in zip_longest(trained.ops, deployed.ops):
         if a != b:
-            first = (a or b).output if a or b else ""
+            first = next(op.output for op in (a, b) if op is not None)
             raise RequestError(
                 f"the network has other operators at the deployed size than in training, first at `{first}`",
                 "make its operators independent of the input's size",
