@@ -26,14 +26,19 @@ def show_graph(path: Path, json: bool) -> None:
     from dataclasses import asdict
 
     from edgekd.cli import console
+    from edgekd.errors import RequestError
     from edgekd.graph.cost import count
     from edgekd.graph.layers import layers
     from edgekd.graph.model import Graph, read_model
 
     graph = Graph(read_model(path))
-    found, cost = layers(graph), asdict(count(graph))
+    found = layers(graph)
+    try:
+        cost, note = asdict(count(graph)), ""
+    except RequestError as error:
+        cost, note = {}, f"{error.message}: its cost is not counted"
     if json:
-        console.emit({"opset": graph.opset, **cost, "layers": [asdict(layer) for layer in found]})
+        console.emit({"note": note, "opset": graph.opset, **cost, "layers": [asdict(layer) for layer in found]})
         return
     rows = [
         [
@@ -48,6 +53,8 @@ def show_graph(path: Path, json: bool) -> None:
         for layer in found
     ]
     console.table(["tensor", "operator", "shape", "MACs", "bytes", "reads", "bits left"], rows, right=(3, 4, 6))
+    if note:
+        print(f"\nnote: {note}")
     print(f"\nopset {graph.opset}; " + "; ".join(f"{name.replace('_', ' ')} {value:,}" for name, value in cost.items()))
 
 

@@ -30,5 +30,9 @@ def main(
     engines = ["reference", *bundle.manifest.engines]
     if engine not in engines:
         raise RequestError(f"the bundle has no engine `{engine}`", nearest(engine, engines))
-    Image.fromarray(answer(bundle, engine, read_picture(picture))).save(out)
+    restored = Image.fromarray(answer(bundle, engine, read_picture(picture)))
+    try:
+        restored.save(out)
+    except (OSError, ValueError) as error:
+        raise RequestError(f"`{out}` cannot be written: {error}", "name a file like `out.png`") from None
     print(f"wrote {out}")

@@ -45,7 +45,7 @@ def accumulators(graph: Graph) -> list[Accumulator]:
             continue
         if weight.input[0] not in graph.constants:
             continue
-        zero = graph.scalar(x.input[2])
+        zero = graph.scalar(x.input[2]) if len(x.input) > 2 else np.zeros(1, np.uint8)
         limits = np.iinfo(zero.dtype)
         span = max(int(zero.max()) - limits.min, limits.max - int(zero.min()))
         codes = graph.constants[weight.input[0]].astype(np.int64)

@@ -8,6 +8,7 @@ from math import prod
 import numpy as np
 import onnx
 
+from edgekd.errors import RequestError
 from edgekd.graph.model import Graph
 
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -29,7 +30,10 @@ class Cost:
 
 
 def count(graph: Graph) -> Cost:
-    """Cost of a portable graph or of a float one."""
+    """Cost of a portable graph or of a float one. Raises RequestError where a shape is not static."""
+    unknown = [n for node in graph.nodes for n in node.output if n and 0 in graph.shapes.get(n, (0,))]
+    if unknown:
+        raise RequestError(f"the shape of `{unknown[0]}` is not static", "fix the graph's input shape")
     weights = _weights(graph)
     return Cost(
         parameters=sum(graph.constants[name].size for name in weights),

@@ -54,7 +54,10 @@ class Graph:
         out = {t.name: numpy_helper.to_array(t) for t in self.model.graph.initializer}
         for node in self.nodes:
             if node.op_type == "Constant":
-                out[node.output[0]] = numpy_helper.to_array(attributes(node)["value"])
+                value = next(iter(attributes(node).values()))
+                out[node.output[0]] = (
+                    numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else np.array(value)
+                )
         return out
 
     @cached_property

@@ -1,9 +1,14 @@
 """Reading graphs, and what is wrong with those that are none."""
 
+import numpy as np
 import onnx
 import pytest
 from edgekd.errors import MissingError, RequestError
+from edgekd.graph import golden
+from edgekd.graph.cost import count
+from edgekd.graph.layers import layers
 from edgekd.graph.model import Graph, read_model
+from onnx import TensorProto, helper
 
 
 def test_damaged_and_missing_files(tmp_path):
@@ -17,3 +22,23 @@ def test_damaged_and_missing_files(tmp_path):
 def test_a_graph_without_io_record_is_told():
     with pytest.raises(RequestError, match="io record"):
         _ = Graph(onnx.ModelProto()).io
+
+
+def test_a_foreign_graph_with_a_free_batch_and_pairs_without_zero_points():
+    nodes = [
+        helper.make_node("Constant", [], ["s"], value_float=0.5),
+        helper.make_node("QuantizeLinear", ["x", "s"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "s"], ["d"]),
+        helper.make_node("Relu", ["d"], ["y"]),
+    ]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 3]) for name in "xy"]
+    model = helper.make_model(
+        helper.make_graph(nodes, "g", ends[:1], ends[1:]), opset_imports=[helper.make_opsetid("", 20)]
+    )
+    graph = Graph(model)
+    assert [layer.operator for layer in layers(graph)] == ["Relu"]
+    with pytest.raises(RequestError, match="not static"):
+        count(graph)
+    trace = golden.run(graph, {"x": np.array([[-1.0, 0.3, 200.0]], np.float32)})
+    assert trace["q"].dtype == np.uint8
+    assert trace["y"].tolist() == [[0.0, 0.5, 127.5]]

@@ -36,7 +36,8 @@ def run(
             continue
         name, arguments = node.output[0], [values[n] if n else np.empty(0) for n in node.input]
         if node.op_type == "QuantizeLinear":
-            trace[name] = quantize(arguments[0], np.asarray(arguments[1]), np.asarray(arguments[2]), rounding)
+            zero = np.asarray(arguments[2]) if len(arguments) > 2 else np.uint8(0)  # ONNX's default
+            trace[name] = quantize(arguments[0], np.asarray(arguments[1]), np.asarray(zero), rounding)
             values[name] = force.get(name, trace[name])
         elif node.op_type == "Split":
             parts = np.cumsum(np.asarray(arguments[1]))[:-1] if len(arguments) > 1 else len(node.output)
