@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -143,11 +144,16 @@ def run(recipe: Recipe, target: Target, out: Path, reporter: Reporter | None = N
     figures = [*found.figures, *profile(bundle, reporter.say)]
     bundle.ledger.add(figures)
     write_report(bundle)
-    latest = out / "latest"
-    if latest.is_symlink() or not latest.exists():
-        latest.unlink(missing_ok=True)
-        latest.symlink_to(folder.name)
+    _point_to(out / "latest", folder)
     return Result(folder, found, figures, [*plan.notes, *found.skipped])
+
+
+def _point_to(link: Path, folder: Path) -> None:
+    """A link to the last run; not every file system has links, and none is needed."""
+    with suppress(OSError):
+        if link.is_symlink() or not link.exists():
+            link.unlink(missing_ok=True)
+            link.symlink_to(folder.name)
 
 
 def bundle_up(plan: Plan, at: dict[str, Path], out: Path) -> Path:

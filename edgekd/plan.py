@@ -66,8 +66,9 @@ class Plan:
 
     @property
     def name(self) -> str:
-        """Student, target and the first digits of what all steps' keys come to."""
-        whole = step_key("run", self.recipe.plain(), [step.key for step in self.steps.values()], code=())
+        """Student, target and the first digits of what recipe, target and all steps' keys come to."""
+        declared = {"recipe": self.recipe.plain(), "target": self.target.plain()}
+        whole = step_key("run", declared, [step.key for step in self.steps.values()], code=())
         return f"{self.recipe.student}-{self.target.name.replace(':', '-')}-{whole.hex[:8]}"
 
     def add(self, kind: str, owner: str, key: Key, needs: tuple[str, ...], recipe: Recipe) -> str:
@@ -230,4 +231,4 @@ def check_key(plan: Plan) -> Key:
     }
     modules = [_module(names()[job.backend]) for job in plan.compiles]
     code = ["edgekd.quantize.export", "edgekd.graph.golden", "edgekd.graph.cost", _module(plan.entry.student), *modules]
-    return step_key("check", config, [], code=code, packages=EXPORTING)
+    return step_key("check", config, [], code=code, files=[_WIRING], packages=EXPORTING)

@@ -16,15 +16,18 @@ def main(
 ) -> None:
     """Check a bundle's files, the parity of every conversion, the scores and the gates. Needs no torch.
 
-    Ends with exit code 1 when a gate fails, and names the first tensor beyond its bound.
+    Ends with exit code 1 when a gate fails, and names the first tensor beyond its bound. The report is written anew.
     """
     from edgekd.cli import console, summary
     from edgekd.evidence import Bundle
+    from edgekd.report.html import write_report
     from edgekd.verify.check import verify
 
     bundle = Bundle(run)
     found = verify(bundle)
     bundle.ledger.add(found.figures)
+    if found.figures:
+        write_report(bundle)
     if json:
         console.emit({
             "failures": [str(p) for p in found.failures],
