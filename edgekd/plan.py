@@ -15,8 +15,8 @@ from edgekd.graph.images import data_digests
 from edgekd.schema.io import IoRecord
 from edgekd.schema.load import parse
 from edgekd.schema.recipe import Recipe
-from edgekd.schema.recipes import arm_recipe
-from edgekd.schema.target import Target
+from edgekd.schema.recipes import arm_arithmetic, arm_recipe
+from edgekd.schema.target import Arithmetic, Target
 from edgekd.store import Key, step_key
 from edgekd.students.base import Task
 from edgekd.students.registry import Entry, find_student
@@ -28,12 +28,13 @@ EXPORTING = ("torch", "onnx", "onnxscript", "numpy")
 
 @dataclass(frozen=True)
 class Step:
-    """One step: what it is called, its key, the steps it builds on, the arm's recipe it belongs to."""
+    """One step: what it is called, its key, the steps it builds on, the arm's recipe and arithmetic."""
 
     name: str
     key: Key
     needs: tuple[str, ...]
     recipe: Recipe
+    arithmetic: Arithmetic
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,10 @@ class Plan:
         whole = step_key("run", declared, [step.key for step in self.steps.values()], code=())
         return f"{self.recipe.student}-{self.target.name.replace(':', '-')}-{whole.hex[:8]}"
 
-    def add(self, kind: str, owner: str, key: Key, needs: tuple[str, ...], recipe: Recipe) -> str:
+    def add(self, step: Step) -> str:
         """Name of the step with this key; steps that are equal are one."""
-        known = next((step.name for step in self.steps.values() if step.key == key), None)
-        if known is None:
-            known = f"{kind} {owner}"
-            self.steps[known] = Step(known, key, needs, recipe)
+        known = next((other.name for other in self.steps.values() if other.key == step.key), step.name)
+        self.steps.setdefault(known, step)
         return known
 
 
@@ -93,7 +92,7 @@ def make_plan(recipe: Recipe, target: Target) -> Plan:
     if task and data and not problems:
         gather(problems, "data", lambda: _check_shapes(task, recipe.deploy.shape, problems))
     for arm in recipe.arms:
-        gather(problems, f"arms.{arm}", partial(arm_recipe, recipe, arm))
+        gather(problems, f"arms.{arm}", partial(_arm, recipe, arm, target))
     compiles, notes = _compiles(target, problems)
     if problems or entry is None or task is None:
         raise ProblemsError(problems)
@@ -147,30 +146,35 @@ def _options(name: str, options: dict[str, Any], place: str) -> BaseModel:
     return parse(backend(name).Options, options, f"{place} options")
 
 
+def _arm(recipe: Recipe, arm: str, target: Target) -> tuple[Recipe, Arithmetic]:
+    own = arm_recipe(recipe, arm)
+    return own, arm_arithmetic(own, arm, target.engine)
+
+
 def _add_steps(plan: Plan) -> None:
     for arm, spec in plan.recipe.arms.items():
-        recipe = arm_recipe(plan.recipe, arm)
-        teach = trained = plan.add("teach", arm, _train_key(plan, "teach", recipe, []), (), recipe)
+        recipe, arithmetic = _arm(plan.recipe, arm, plan.target)
+        key = _train_key(plan, "teach", recipe, None, [])
+        teach = trained = plan.add(Step(f"teach {arm}", key, (), recipe, arithmetic))
+        counts = None if spec.method in ("teach", "tune") else arithmetic
         if spec.method != "teach":
-            key = _train_key(plan, spec.method, recipe, [plan.steps[teach].key])
-            trained = plan.add(spec.method, arm, key, (teach,), recipe)
-        key = _export_key(plan, spec.method, recipe, plan.steps[trained].key)
+            key = _train_key(plan, spec.method, recipe, counts, [plan.steps[teach].key])
+            trained = plan.add(Step(f"{spec.method} {arm}", key, (teach,), recipe, arithmetic))
+        key = _export_key(plan, recipe, counts, plan.steps[trained].key)
         plan.trained[arm] = trained
-        plan.exported[arm] = plan.add("export", arm, key, (trained,), recipe)
+        plan.exported[arm] = plan.add(Step(f"export {arm}", key, (trained,), recipe, arithmetic))
     graphs = tuple(plan.exported[arm] for arm in (plan.recipe.ship, plan.recipe.teacher))
     for job in plan.compiles:
         key = _compile_key(job, [plan.steps[name].key for name in graphs])
-        plan.add("compile", job.name, key, graphs, plan.recipe)
+        plan.add(Step(f"compile {job.name}", key, graphs, plan.recipe, plan.target.arithmetic))
 
 
-def _arithmetic(plan: Plan, method: str) -> dict[str, Any]:
-    """What of the target counts for a method: nothing for float ones, so that other targets share them."""
-    if method in ("teach", "tune"):
-        return {}
-    return {name: value for name, value in plan.target.arithmetic.plain().items() if name != "name"}
+def _integers(arithmetic: Arithmetic | None) -> dict[str, Any]:
+    """What of an arithmetic counts: nothing for float arms, so that other targets share them."""
+    return {} if arithmetic is None else {name: v for name, v in arithmetic.plain().items() if name != "name"}
 
 
-def _train_key(plan: Plan, method: str, recipe: Recipe, needs: list[Key]) -> Key:
+def _train_key(plan: Plan, method: str, recipe: Recipe, arithmetic: Arithmetic | None, needs: list[Key]) -> Key:
     config = {
         "model": recipe.model,
         "data": recipe.data,
@@ -178,20 +182,21 @@ def _train_key(plan: Plan, method: str, recipe: Recipe, needs: list[Key]) -> Key
         "seed": recipe.seed,
         "threads": recipe.threads,
         "settings": recipe.train.plain() if method == "teach" else recipe.quantize.plain(),
-        "arithmetic": _arithmetic(plan, method),
+        "arithmetic": _integers(arithmetic),
     }
-    room = "edgekd.train.teach" if method in ("teach", "tune") else "edgekd.quantize.methods"
+    room = "edgekd.quantize.methods" if arithmetic else "edgekd.train.teach"
     code = [room, _module(plan.entry.student)]
     return step_key(method, config, needs, code=code, files=[_WIRING], packages=TRAINING)
 
 
-def _export_key(plan: Plan, method: str, recipe: Recipe, trained: Key) -> Key:
+def _export_key(plan: Plan, recipe: Recipe, arithmetic: Arithmetic | None, trained: Key) -> Key:
     config = {
         "io": plan.io.plain(),
         "probes": recipe.deploy.probes,
         "data": recipe.data,
         "seed": recipe.seed,
-        "arithmetic": _arithmetic(plan, method),
+        "keep": recipe.quantize.keep if arithmetic else {},
+        "arithmetic": _integers(arithmetic),
     }
     code = ["edgekd.quantize.export", _module(plan.entry.student), _module(plan.entry.task)]
     return step_key("export", config, [trained], code=code, files=[_WIRING], packages=EXPORTING)
@@ -225,6 +230,7 @@ def check_key(plan: Plan) -> Key:
         "board": plan.target.board.cost.plain(),
         "engine": plan.target.engine.plain(),
         "model": plan.recipe.model,
+        "keep": plan.recipe.quantize.keep,
         "data": plan.recipe.data,
         "batch": plan.recipe.quantize.batch,
         "seed": plan.recipe.seed,

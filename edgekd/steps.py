@@ -8,6 +8,7 @@ from __future__ import annotations
 import io as stream
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,21 +26,25 @@ from edgekd.schema.recipe import Recipe
 from edgekd.store import write_atomic
 from edgekd.verify.check import read_probes
 
+NOTES = "notes.json"
 FLOAT_TOLERANCE = 1e-3  # of the largest output; ours
 Tick = Callable[[int, int, str], None]
 
 
 def check_untrained(plan: Plan, part: Path) -> None:
     """Export the untrained net and hold it against every engine. Raises ProblemsError with all that does not fit."""
-    from edgekd.quantize.capture import capture, same_graph
+    from edgekd.quantize.capture import capture, same_graph, training_only
     from edgekd.quantize.export import example, export_quantized
 
     student = _student(plan, plan.recipe)
     net = student.build()
-    same_graph(
-        capture(net, student.inputs(student.batch(0, plan.recipe.quantize.batch))), capture(net, example(plan.io))
-    )
-    graph = Graph(export_quantized(net, None, plan.target.arithmetic, _ranges(plan), plan.io).model)
+    small = student.inputs(student.batch(0, plan.recipe.quantize.batch))
+    trained = capture(net, small)
+    same_graph(trained, capture(net, example(plan.io)))
+    shipped = plan.steps[plan.exported[plan.recipe.ship]]
+    keep = shipped.recipe.quantize.keep
+    portable = export_quantized(net, None, shipped.arithmetic, _ranges(plan), plan.io, keep)
+    graph = Graph(portable.model)
     problems = list(golden.check(graph))
     for job in plan.compiles:
         problems += backend(job.backend).check(graph, plan.target.engine)
@@ -49,8 +54,21 @@ def check_untrained(plan: Plan, part: Path) -> None:
         message = f"the net needs about {need:,} bytes, the board has {memory:,}"
         problems.append(Problem("memory", message, "choose a smaller `model` or `deploy.shape`"))
     if problems:
-        raise ProblemsError(list(dict.fromkeys(problems)))
-    write_atomic(part / "operators.json", json.dumps(sorted({n.op_type for n in graph.nodes})).encode())
+        raise ProblemsError([located(problem, portable.lines) for problem in dict.fromkeys(problems)])
+    write_atomic(part / NOTES, json.dumps(training_only(net, trained, small)).encode())
+
+
+def notes_of(checked: Path) -> list[Problem]:
+    """What the early check found worth telling."""
+    left_out = json.loads((checked / NOTES).read_text(encoding="utf-8"))
+    message = "stands under `if self.training`, and quantization-aware training goes on without it"
+    return [Problem(operator, message, "give it a module of its own if it must stay") for operator in left_out]
+
+
+def located(problem: Problem, lines: dict[str, str]) -> Problem:
+    """A problem at a tensor, with the line of the person's code that makes it."""
+    line = lines.get(problem.where, "")
+    return replace(problem, where=f"{problem.where} ({line})") if line else problem
 
 
 def build(plan: Plan, step: Step, at: dict[str, Path], part: Path, tick: Tick) -> None:
@@ -80,7 +98,7 @@ def train(plan: Plan, kind: str, step: Step, needs: list[Path], part: Path, tick
         t = recipe.train
         train_float(net, lambda model, b: student.loss(model(*student.inputs(b)), b),
                     lambda i: student.batch(i, t.batch), steps=t.steps, lr=t.lr, weight_decay=t.weight_decay,
-                    warmup=t.warmup, folder=part, tick=tick)  # fmt: skip
+                    warmup=t.warmup, folder=part, tick=tick, precision=t.precision)  # fmt: skip
         return
     load_weights(net, needs[0])
     offset = recipe.train.steps  # batches that the teacher has not seen
@@ -95,10 +113,10 @@ def train(plan: Plan, kind: str, step: Step, needs: list[Path], part: Path, tick
         return
     source = Source(batches, student.inputs, student.loss, student.taps, _ranges(plan))
     if kind == "ptq":
-        ptq(net, source, plan.target.arithmetic, q, part)
+        ptq(net, source, step.arithmetic, q, part)
     else:
         teacher = load_weights(student.build(), needs[0])
-        qat(net, teacher, source, plan.target.arithmetic, q, part, tick)
+        qat(net, teacher, source, step.arithmetic, q, part, tick)
 
 
 def export(plan: Plan, arm: str, step: Step, trained: Path, part: Path) -> None:
@@ -120,7 +138,8 @@ def export(plan: Plan, arm: str, step: Step, trained: Path, part: Path) -> None:
         check_float(Graph(model), samples, outputs)
         onnx.save(model, part / "graph.onnx")
         return
-    portable = export_quantized(net, load_quantizers(trained), plan.target.arithmetic, _ranges(plan), plan.io)
+    keep = step.recipe.quantize.keep
+    portable = export_quantized(net, load_quantizers(trained), step.arithmetic, _ranges(plan), plan.io, keep)
     if problems := accumulator.check(Graph(portable.model)):
         raise ProblemsError(problems)
     onnx.save(portable.model, part / "graph.onnx")

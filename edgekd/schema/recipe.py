@@ -17,6 +17,9 @@ class Train(Strict):
     lr: float = Field(gt=0, description="Peak learning rate of AdamW; cosine to zero.")
     warmup: float = Field(0.05, ge=0, lt=1, description="Share of the steps with a rising learning rate.")
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay.")
+    precision: Literal["float32", "bf16"] = Field(
+        "float32", description="`bf16`: autocast; weights and losses stay float32."
+    )
 
 
 class Calibration(Strict):
@@ -38,6 +41,10 @@ class Quantize(Strict):
     calibration: Calibration = Field(default_factory=Calibration, description="The first ranges.")
     freeze: float = Field(0.8, gt=0, le=1, description="Share of the steps after which ranges stay fixed.")
     dfd: float = Field(0.02, ge=0, description="Weight of the bottleneck distillation loss.")
+    keep: dict[str, Literal["float", 8, 4, 2]] = Field(
+        default_factory=dict,
+        description="Layers that differ: a layer's name or a pattern, to the bits of its weights or `float`.",
+    )
 
 
 class Arm(Strict):
@@ -48,6 +55,9 @@ class Arm(Strict):
     )
     title: str = Field("", description="Name shown in tables.")
     set: dict[str, Any] = Field(default_factory=dict, description="Overrides of this recipe for this arm only.")
+    arithmetic: dict[str, Any] = Field(
+        default_factory=dict, description="Overrides of the target's arithmetic for this arm only."
+    )
 
 
 class Deploy(Strict):
