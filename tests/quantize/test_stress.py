@@ -1,4 +1,4 @@
-"""Real networks' constructs, from capture to ONNX Runtime: trained at one size, shipped at another, the same integers."""
+"""From capture to ONNX Runtime with what real networks hold: trained at one size, shipped at another, same integers."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from benchmarks.nets import AttentionNet, SegmentationNet, conv
 from edgekd.students.qdr.network import RestorationNet
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -29,44 +30,14 @@ class Case:
     large: tuple[int, int] = (48, 64)
 
 
-def conv_bn(into: int, out: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(into, out, kernel, stride, kernel // 2, groups=groups, bias=False), nn.BatchNorm2d(out)
-    )
-
-
-class SegmentationNet(nn.Module):
-    """U-Net of separable convolutions with batch norm; skips pass a gate."""
-
-    def __init__(self, width: int = 8) -> None:
-        super().__init__()
-
-        def separable(into: int, out: int, stride: int = 1) -> nn.Sequential:
-            return nn.Sequential(conv_bn(into, into, 3, stride, into), nn.ReLU(), conv_bn(into, out, 1), nn.ReLU())
-
-        self.stem = nn.Sequential(conv_bn(3, width), nn.ReLU(inplace=True))
-        self.down1, self.down2 = separable(width, 2 * width, 2), separable(2 * width, 4 * width, 2)
-        self.up1, self.up2 = separable(4 * width, 2 * width), separable(2 * width, width)
-        self.gate1, self.gate2 = nn.Conv2d(2 * width, 2 * width, 1), nn.Conv2d(width, width, 1)
-        self.head = nn.Conv2d(width, 1, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        a = self.stem(x)
-        b = self.down1(a)
-        y = F.interpolate(self.up1(self.down2(b)), scale_factor=2, mode="nearest")
-        y = y + b * torch.sigmoid(self.gate1(b))
-        y = F.interpolate(self.up2(y), scale_factor=2, mode="nearest")
-        return self.head(y + a * torch.sigmoid(self.gate2(a)))
-
-
 class MobileBlock(nn.Module):
     """Inverted residual with squeeze-and-excitation and hard-swish."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.expand, self.depth = conv_bn(width, 2 * width, 1), conv_bn(2 * width, 2 * width, 5, 1, 2 * width)
+        self.expand, self.depth = conv(width, 2 * width, 1), conv(2 * width, 2 * width, 5, 1, 2 * width)
         self.squeeze, self.excite = nn.Conv2d(2 * width, 8, 1), nn.Conv2d(8, 2 * width, 1)
-        self.project, self.act = conv_bn(2 * width, width, 1), nn.Hardswish(inplace=True)
+        self.project, self.act = conv(2 * width, width, 1), nn.Hardswish(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.act(self.depth(self.act(self.expand(x))))
@@ -77,7 +48,7 @@ class MobileBlock(nn.Module):
 class MobileNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(conv_bn(3, 8, 3, 2), nn.Hardswish())
+        self.stem = nn.Sequential(conv(3, 8, 3, 2), nn.Hardswish())
         self.blocks, self.drop = nn.Sequential(MobileBlock(8), MobileBlock(8)), nn.Dropout(0.2)
         self.fc1, self.fc2 = nn.Linear(8, 16), nn.Linear(16, 10)
 
@@ -153,54 +124,10 @@ class DetectionNet(nn.Module):
         return torch.cat(scores, 1), torch.cat(boxes, 1)
 
 
-class Attention(nn.Module):
-    """Several heads of scaled dot products, written out."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.q, self.k, self.v, self.out = (nn.Linear(width, width) for _ in range(4))
-        self.heads = heads
-
-    def forward(self, queries: Tensor, tokens: Tensor) -> Tensor:
-        q, k, v = (
-            linear(x).reshape(x.shape[0], x.shape[1], self.heads, -1).transpose(1, 2)
-            for linear, x in ((self.q, queries), (self.k, tokens), (self.v, tokens))
-        )
-        weights = torch.softmax(q @ k.transpose(2, 3) * q.shape[-1] ** -0.5, -1)
-        return self.out((weights @ v).transpose(1, 2).flatten(2))
-
-
-class DecoderLayer(nn.Module):
-    """Queries look at the tokens, then pass an MLP; normalised before each."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.norm1, self.norm2, self.attention = nn.LayerNorm(width), nn.LayerNorm(width), Attention(width, heads)
-        self.fc1, self.fc2 = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
-
-    def forward(self, queries: Tensor, tokens: Tensor) -> Tensor:
-        queries = queries + self.attention(self.norm1(queries), tokens)
-        return queries + self.fc2(F.gelu(self.fc1(self.norm2(queries))))
-
-
-class AttentionNet(nn.Module):
-    """Convolutions, then learned queries that read from their tokens."""
-
-    def __init__(self, width: int = 16, queries: int = 3) -> None:
-        super().__init__()
-        self.stem = nn.Sequential(conv_bn(3, 8, 3, 2), nn.ReLU(), conv_bn(8, width, 3, 2), nn.ReLU())
-        self.queries = nn.Parameter(torch.randn(1, queries, width))
-        self.layer, self.norm, self.head = DecoderLayer(width, 2), nn.LayerNorm(width), nn.Linear(width, 4)
-
-    def forward(self, x: Tensor) -> Tensor:
-        tokens = self.stem(x).flatten(2).transpose(1, 2)
-        return self.head(self.norm(self.layer(self.queries.expand(x.shape[0], -1, -1), tokens)))
-
-
 class SiluNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.a, self.b = nn.Sequential(conv_bn(3, 8, 3, 2), nn.SiLU()), nn.Sequential(conv_bn(8, 8), nn.SiLU(True))
+        self.a, self.b = nn.Sequential(conv(3, 8, 3, 2), nn.SiLU()), nn.Sequential(conv(8, 8), nn.SiLU(True))
         self.head = nn.Conv2d(8, 4, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -227,13 +154,13 @@ class TrainingOnlyNet(nn.Module):
 
 NETS: dict[str, Case] = {
     "restoration": Case(lambda: RestorationNet("xs", "spatial")),
-    "segmentation": Case(SegmentationNet),
+    "segmentation": Case(lambda: SegmentationNet((8, 16, 32))),
     "mobilenet": Case(MobileNet),
     "transposed": Case(TransposedNet),
     "bilinear": Case(BilinearNet),
     "several inputs and outputs": Case(ManyNet, picture_and_map),
     "detection": Case(DetectionNet),
-    "attention": Case(AttentionNet, exact=False),
+    "attention": Case(lambda: AttentionNet(16, layers=1, channels=3), exact=False),
     "silu": Case(SiluNet),
     "training only": Case(TrainingOnlyNet),
 }
