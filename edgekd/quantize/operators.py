@@ -70,6 +70,10 @@ MOVES = (
     "Concat", "Expand", "Flatten", "Gather", "MaxPool", "Reshape", "Resize", "Slice", "Split", "Squeeze", "Transpose",
     "Unsqueeze",
 )  # fmt: skip
+_VIEWS = (
+    "alias", "chunk", "detach", "expand", "flatten", "narrow", "permute", "reshape", "select", "slice", "split",
+    "split_with_sizes", "squeeze", "t", "transpose", "unbind", "unflatten", "unsqueeze", "view",
+)  # fmt: skip
 READS_CONSTANTS = ("Add", "Sub", "Mul", "Div", "MatMul", "Concat")
 """Operators whose constant operands are quantized as activations are."""
 
@@ -108,17 +112,36 @@ def normalise(module: fx.GraphModule) -> None:
 
 
 def _functional(node: fx.Node) -> None:
-    """`relu_(x)` as `relu(x)`: what reads `x` afterwards reads the result."""
+    """`relu_(x)` as `relu(x)`: what reads `x` afterwards reads the result. Left alone where views of `x` do."""
     packet, _, overload = str(node.target).removeprefix("aten.").partition(".")
     plain = getattr(_aten, packet.removesuffix("_"), None)
     if not packet.endswith("_") or packet.endswith("__") or plain is None or overload not in plain.overloads():
         return
-    node.target = getattr(plain, overload)
     source, nodes = node.all_input_nodes[0], list(node.graph.nodes)
     after = set(nodes[nodes.index(node) + 1 :])
+    if any(reader in after for alias in _aliases(source) - {source} for reader in alias.users):
+        return
+    node.target = getattr(plain, overload)
     for reader in list(source.users):
         if reader in after:
             reader.replace_input_with(source, node)
+
+
+def _aliases(node: fx.Node) -> set[fx.Node]:
+    """The nodes that may share a node's memory: the views of the tensor it is a view of."""
+    while _views(node):
+        node = node.all_input_nodes[0]
+    found, todo = {node}, [node]
+    while todo:
+        new = [reader for reader in todo.pop().users if _views(reader) and reader not in found]
+        found.update(new)
+        todo += new
+    return found
+
+
+def _views(node: fx.Node) -> bool:
+    name = str(node.target).removeprefix("aten.").partition(".")[0]
+    return node.op == "call_function" and (node.target is operator.getitem or name in _VIEWS)
 
 
 def _silu(node: fx.Node) -> None:

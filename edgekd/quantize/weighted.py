@@ -62,6 +62,11 @@ class Norm(nn.Module):
         """`gamma / sqrt(var + eps)`, what folding multiplies the weight by."""
         return self.gamma / torch.sqrt(self.var + self.eps)
 
+    @property
+    def safe_gain(self) -> Tensor:
+        """The gain, 1 where it is 0: what a channel that is still closed is trained with."""
+        return torch.where(self.gain.abs() > TINY, self.gain, 1.0)
+
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, ...) to the same."""
         return torch.batch_norm(
@@ -89,7 +94,8 @@ class QuantWeighted(nn.Module):
         self.settings, (self.weight, self.bias), self.norm, self.per = settings, tensors, norm, per
         self.axis = AXES[settings.kind]
         self._source = (source,)
-        self.quantizer = WeightQuantizer(grid, per, self.folded()[0], self.axis)
+        weight = self.weight if norm is None else self._scaled(norm.safe_gain)
+        self.quantizer = WeightQuantizer(grid, per, weight, self.axis)
 
     def compute(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The operator itself."""
@@ -129,8 +135,7 @@ class QuantWeighted(nn.Module):
         return bias + (rounded - bias).detach()
 
     def _normalised(self, x: Tensor, norm: Norm) -> Tensor:
-        gain = norm.gain
-        gain = torch.where(gain.abs() > TINY, gain, TINY)  # a gain of 0 is learned from too
+        gain = norm.safe_gain
         channels = [-1] + [1] * (self.weight.dim() - 2)
         y = self.compute(x, self.quantizer.fake(self._scaled(gain)), None) / gain.detach().reshape(channels)
         return norm(y if self.bias is None else y + self.bias.reshape(channels))  # type: ignore[no-any-return]
