@@ -140,8 +140,12 @@ def table(result: dict[str, Any]) -> str:
         "",
     ]
     for found in result["students"]:
-        lines += [f"## {found['student']}, {found['metric']}", "",
-                  "| arm | mean | sd | against FP32 | QAT against PTQ | tfl_double |", "|---|---|---|---|---|---|"]  # fmt: skip
+        lines += [
+            f"## {found['student']}, {found['metric']}",
+            "",
+            "| arm | mean | sd | against FP32 | QAT against PTQ | tfl_double |",
+            "|---|---|---|---|---|---|",
+        ]
         lines += ["| " + " | ".join(cells) + " |" for cells in rows(found)] + [""]
     return "\n".join(lines)
 

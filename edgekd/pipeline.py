@@ -17,7 +17,7 @@ from edgekd.report.html import write_report
 from edgekd.resources import sha256
 from edgekd.schema.load import parse_overrides
 from edgekd.schema.recipe import Recipe
-from edgekd.schema.recipes import load_recipe
+from edgekd.schema.recipes import PARTS, bundled, load_recipe
 from edgekd.schema.target import Target
 from edgekd.schema.targets import find_target
 from edgekd.steps import build, check_untrained, notes_of
@@ -182,10 +182,14 @@ def bundle_up(plan: Plan, at: dict[str, Path], out: Path) -> Path:
     for job in plan.compiles:
         shutil.copytree(at[f"compile {job.name}"], part / "artifacts" / job.name)
         engines[job.name] = EngineRecord(role="stand-in" if job.why else "target", why=job.why)
+    for kind in PARTS:
+        for name, path in plan.entry.files(kind).items() if getattr(plan.recipe, kind) else ():
+            (part / kind / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, part / kind / name)
     manifest = Manifest(
         name=plan.name,
         created=now(),
-        recipe=plan.recipe,
+        recipe=bundled(plan.recipe),
         target=plan.target,
         arms=arms,
         engines=engines,

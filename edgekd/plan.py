@@ -11,11 +11,12 @@ from pydantic import BaseModel
 
 from edgekd.backends.registry import backend, is_installed, names
 from edgekd.errors import Problem, ProblemsError, gather
+from edgekd.graph.answers import pictures
 from edgekd.graph.images import data_digests
 from edgekd.schema.io import IoRecord
 from edgekd.schema.load import parse
 from edgekd.schema.recipe import Recipe
-from edgekd.schema.recipes import arm_arithmetic, arm_recipe
+from edgekd.schema.recipes import PARTS, arm_arithmetic, arm_recipe, bundled
 from edgekd.schema.target import Arithmetic, Target
 from edgekd.store import Key, step_key
 from edgekd.students.base import Task
@@ -68,9 +69,9 @@ class Plan:
     @property
     def name(self) -> str:
         """Student, target and the first digits of what recipe, target and all steps' keys come to."""
-        declared = {"recipe": self.recipe.plain(), "target": self.target.plain()}
+        declared = {"recipe": bundled(self.recipe).plain(), "target": self.target.plain()}
         whole = step_key("run", declared, [step.key for step in self.steps.values()], code=())
-        return f"{self.recipe.student}-{self.target.name.replace(':', '-')}-{whole.hex[:8]}"
+        return f"{self.recipe.name}-{self.target.name.replace(':', '-')}-{whole.hex[:8]}"
 
     def add(self, step: Step) -> str:
         """Name of the step with this key; steps that are equal are one."""
@@ -82,14 +83,14 @@ class Plan:
 def make_plan(recipe: Recipe, target: Target) -> Plan:
     """Resolve a run. Raises ProblemsError with everything that is wrong."""
     problems: list[Problem] = []
-    entry = gather(problems, "student", lambda: find_student(recipe.student))
+    entry = gather(problems, "student", lambda: find_student(recipe.student, recipe.task))
     task = gather(problems, "data", lambda: entry.make_task(recipe.data, recipe.seed)) if entry else None
     if entry:
         gather(problems, "model", lambda: entry.make_student(recipe.model, recipe.data, recipe.seed))
     data: dict[str, str] = {}
     for name in task.folders() if task else ():
         data |= gather(problems, "data", partial(data_digests, (name,))) or {}
-    if task and data and not problems:
+    if task and not problems:
         gather(problems, "data", lambda: _check_shapes(task, recipe.deploy.shape, problems))
     for arm in recipe.arms:
         gather(problems, f"arms.{arm}", partial(_arm, recipe, arm, target))
@@ -103,19 +104,16 @@ def make_plan(recipe: Recipe, target: Target) -> Plan:
 
 def _check_shapes(task: Task, shape: tuple[int, int], problems: list[Problem]) -> None:
     """Every evaluation sample must have the deployed size: nothing is resized silently."""
-    samples = task.evalset()
+    samples, io = task.evalset(), task.io(shape)
     if not samples:
-        problems.append(Problem("data", "the evaluation pictures are smaller than one crop", "lower `data.crop`"))
+        problems.append(Problem("data", "gives no evaluation sample", "name more, or larger, pictures in `data`"))
+    wanted = {spec.name: spec.shape[2:] for spec in io.inputs}
     for sample in samples:
-        if sample.raw.shape[:2] != tuple(shape):
-            height, width = sample.raw.shape[:2]
-            problems.append(
-                Problem(
-                    "deploy.shape",
-                    f"is {list(shape)}, but evaluation samples are {[height, width]}",
-                    "set `deploy.shape` and `data.crop` to the same size",
-                )
-            )
+        sizes = {name: picture.shape[:2] for name, picture in pictures(sample.raw, io).items()}
+        odd = next((name for name in wanted if sizes[name] != wanted[name]), None)
+        if odd is not None:
+            message = f"makes `{odd}` {list(wanted[odd])}, but evaluation samples are {list(sizes[odd])}"
+            problems.append(Problem("deploy.shape", message, "set it, or the samples' size in `data`, to fit"))
             return
 
 
@@ -176,6 +174,7 @@ def _integers(arithmetic: Arithmetic | None) -> dict[str, Any]:
 
 def _train_key(plan: Plan, method: str, recipe: Recipe, arithmetic: Arithmetic | None, needs: list[Key]) -> Key:
     config = {
+        "student": bundled(recipe).student,
         "model": recipe.model,
         "data": recipe.data,
         "digests": plan.data,
@@ -185,12 +184,14 @@ def _train_key(plan: Plan, method: str, recipe: Recipe, arithmetic: Arithmetic |
         "arithmetic": _integers(arithmetic),
     }
     room = "edgekd.quantize.methods" if arithmetic else "edgekd.train.teach"
-    code = [room, _module(plan.entry.student)]
-    return step_key(method, config, needs, code=code, files=[_WIRING], packages=TRAINING)
+    code, files = [room, *plan.entry.code("student")], [_WIRING, *plan.entry.files("student").values()]
+    return step_key(method, config, needs, code=code, files=files, packages=TRAINING)
 
 
 def _export_key(plan: Plan, recipe: Recipe, arithmetic: Arithmetic | None, trained: Key) -> Key:
     config = {
+        "student": bundled(recipe).student,
+        "task": bundled(recipe).task,
         "io": plan.io.plain(),
         "probes": recipe.deploy.probes,
         "data": recipe.data,
@@ -198,8 +199,9 @@ def _export_key(plan: Plan, recipe: Recipe, arithmetic: Arithmetic | None, train
         "keep": recipe.quantize.keep if arithmetic else {},
         "arithmetic": _integers(arithmetic),
     }
-    code = ["edgekd.quantize.export", _module(plan.entry.student), _module(plan.entry.task)]
-    return step_key("export", config, [trained], code=code, files=[_WIRING], packages=EXPORTING)
+    code = ["edgekd.quantize.export", *(module for part in PARTS for module in plan.entry.code(part))]
+    files = [_WIRING, *(file for part in PARTS for file in plan.entry.files(part).values())]
+    return step_key("export", config, [trained], code=code, files=files, packages=EXPORTING)
 
 
 def _compile_key(job: Compile, needs: list[Key]) -> Key:
@@ -226,6 +228,7 @@ def _data_files(module: str) -> list[Path]:
 def check_key(plan: Plan) -> Key:
     """Key of the early check: the untrained net, exported and held against the target."""
     config = {
+        "student": bundled(plan.recipe).student,
         "io": plan.io.plain(),
         "board": plan.target.board.cost.plain(),
         "engine": plan.target.engine.plain(),
@@ -236,5 +239,6 @@ def check_key(plan: Plan) -> Key:
         "seed": plan.recipe.seed,
     }
     modules = [_module(names()[job.backend]) for job in plan.compiles]
-    code = ["edgekd.quantize.export", "edgekd.graph.golden", "edgekd.graph.cost", _module(plan.entry.student), *modules]
-    return step_key("check", config, [], code=code, files=[_WIRING], packages=EXPORTING)
+    code = ["edgekd.quantize.export", "edgekd.graph.golden", "edgekd.graph.cost", *plan.entry.code("student"), *modules]
+    files = [_WIRING, *plan.entry.files("student").values()]
+    return step_key("check", config, [], code=code, files=files, packages=EXPORTING)

@@ -17,11 +17,12 @@ import onnx
 
 from edgekd.backends.base import RECORD, Job
 from edgekd.backends.registry import backend
-from edgekd.errors import GateFailedError, MissingError, Problem, ProblemsError
+from edgekd.errors import GateFailedError, MissingError, Problem, ProblemsError, RequestError
 from edgekd.graph import accumulator, golden
 from edgekd.graph.cost import count
 from edgekd.graph.model import Graph, read_model
 from edgekd.plan import Compile, Plan, Step
+from edgekd.schema.io import ClassesOutput, IoRecord
 from edgekd.schema.recipe import Recipe
 from edgekd.store import write_atomic
 from edgekd.verify.check import read_probes
@@ -39,13 +40,14 @@ def check_untrained(plan: Plan, part: Path) -> None:
     student = _student(plan, plan.recipe)
     net = student.build()
     small = student.inputs(student.batch(0, plan.recipe.quantize.batch))
-    trained = capture(net, small)
-    same_graph(trained, capture(net, example(plan.io)))
+    trained, deployed = capture(net, small), capture(net, example(plan.io))
+    check_record(plan.io, len(small), len(deployed.outputs))
+    same_graph(trained, deployed)
     shipped = plan.steps[plan.exported[plan.recipe.ship]]
     keep = shipped.recipe.quantize.keep
     portable = export_quantized(net, None, shipped.arithmetic, _ranges(plan), plan.io, keep)
     graph = Graph(portable.model)
-    problems = list(golden.check(graph))
+    problems = [*_labels(graph, plan.io), *golden.check(graph)]
     for job in plan.compiles:
         problems += backend(job.backend).check(graph, plan.target.engine)
     cost, memory = count(graph), plan.target.board.cost.memory_bytes
@@ -134,7 +136,7 @@ def export(plan: Plan, arm: str, step: Step, trained: Path, part: Path) -> None:
     if plan.recipe.arms[arm].method in ("teach", "tune"):
         model = export_float(net, plan.io)
         with torch.no_grad():
-            outputs = [net(*inputs).numpy() for inputs in tensors]
+            outputs = [arrays(net(*inputs)) for inputs in tensors]
         check_float(Graph(model), samples, outputs)
         onnx.save(model, part / "graph.onnx")
         return
@@ -153,14 +155,39 @@ def export(plan: Plan, arm: str, step: Step, trained: Path, part: Path) -> None:
     write_atomic(part / "probes.npz", buffer.getvalue())
 
 
-def check_float(graph: Graph, samples: list[dict[str, Any]], outputs: list[Any]) -> None:
+def arrays(outputs: Any) -> list[Any]:
+    """What a net gives, a Tensor or a tuple of them, as numpy arrays."""
+    return [tensor.numpy() for tensor in (outputs if isinstance(outputs, tuple | list) else [outputs])]
+
+
+def check_record(io: IoRecord, inputs: int, outputs: int) -> None:
+    """The io record names each input of a batch and each output of the net. Raises RequestError."""
+    for kind, given, named in (("takes", inputs, io.inputs), ("gives", outputs, io.outputs)):
+        if given != len(named):
+            message = f"the network {kind} {given} tensors, its io record names {len(named)}"
+            raise RequestError(message, "name each of them in `io`, in the network's order")
+
+
+def _labels(graph: Graph, io: IoRecord) -> list[Problem]:
+    """Outputs of classes that do not have one value a label."""
+    classes = [spec for spec in io.outputs if isinstance(spec, ClassesOutput)]
+    sizes = {spec.name: int(np.prod(graph.shapes[spec.name])) for spec in classes}
+    return [
+        Problem(spec.name, f"the network gives {sizes[spec.name]} values, the io record has {len(spec.labels)} labels")
+        for spec in classes
+        if sizes[spec.name] != len(spec.labels)
+    ]
+
+
+def check_float(graph: Graph, samples: list[dict[str, Any]], outputs: list[list[Any]]) -> None:
     """The float graph answers as the net did, up to float32's rounding. Raises GateFailedError."""
-    for inputs, want in zip(samples, outputs, strict=True):
-        got = golden.run(graph, inputs)[graph.outputs[0]]
-        difference = float(np.abs(got - want).max())
-        if not difference <= FLOAT_TOLERANCE * max(1.0, float(np.abs(want).max())):
-            where = f"by up to {difference:.2g} at `{graph.outputs[0]}`"
-            raise GateFailedError(f"the exported float graph answers differently from the net: {where}")
+    for inputs, wants in zip(samples, outputs, strict=True):
+        trace = golden.run(graph, inputs)
+        for name, want in zip(graph.outputs, wants, strict=True):
+            difference = float(np.abs(trace[name] - want).max())
+            if not difference <= FLOAT_TOLERANCE * max(1.0, float(np.abs(want).max())):
+                where = f"by up to {difference:.2g} at `{name}`"
+                raise GateFailedError(f"the exported float graph answers differently from the net: {where}")
 
 
 def compile_engine(plan: Plan, job: Compile, at: dict[str, Path], part: Path) -> None:

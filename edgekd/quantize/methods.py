@@ -27,7 +27,10 @@ Batch = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Source:
-    """What training needs of a student: batches, the network's inputs in them, the task's loss, taps, ranges."""
+    """What training needs of a student: batches, the network's inputs in them, the task's loss, taps, ranges.
+
+    The loss gets what the network gives: a Tensor, or a tuple where it has several outputs.
+    """
 
     batches: Callable[[int], Batch]
     inputs: Callable[[Batch], tuple[Tensor, ...]]

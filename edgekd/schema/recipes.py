@@ -3,16 +3,46 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from edgekd.errors import RequestError
 from edgekd.schema.load import Table, merge, nest, parse, read_toml
 from edgekd.schema.recipe import Recipe
 from edgekd.schema.target import Arithmetic, Engine, unrunnable
 
+Part = Literal["student", "task"]
+PARTS: tuple[Part, ...] = ("student", "task")
+"""Keys that may name a class in a person's own file; also the folders in which a bundle keeps those files."""
+
+
+def is_own(name: str) -> bool:
+    """Whether a name is `FILE.py:CLASS`."""
+    return name.rpartition(":")[0].endswith(".py")
+
+
+def beside(name: str, folder: Path) -> str:
+    """`FILE.py:CLASS` with the file seen from `folder`, as an absolute path; other names as they are."""
+    file, _, cls = name.rpartition(":")
+    return f"{(folder / file).resolve()}:{cls}" if is_own(name) else name
+
+
+def bundled(recipe: Recipe) -> Recipe:
+    """The recipe as a bundle keeps it: `FILE.py:CLASS` with the file in the bundle's folder for that part."""
+    return recipe.model_copy(update={part: _inside(getattr(recipe, part), part) for part in PARTS})
+
+
+def _inside(name: str, folder: str) -> str:
+    file, _, cls = name.rpartition(":")
+    return f"{folder}/{Path(file).name}:{cls}" if is_own(name) else name
+
 
 def load_recipe(path: Path, overrides: Table) -> Recipe:
-    """A recipe file with overrides laid on it. Raises ProblemsError with every mistake."""
-    return parse(Recipe, merge(read_toml(path, "`edgekd init qdr` writes a recipe"), overrides), path.name)
+    """A recipe file with overrides laid on it, files of one's own as absolute paths.
+
+    Raises ProblemsError with every mistake.
+    """
+    recipe = parse(Recipe, merge(read_toml(path, "`edgekd init qdr` writes a recipe"), overrides), path.name)
+    return recipe.model_copy(update={part: beside(getattr(recipe, part), path.parent) for part in PARTS})
 
 
 def arm_recipe(recipe: Recipe, arm: str) -> Recipe:
