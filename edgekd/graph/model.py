@@ -101,12 +101,21 @@ class Graph:
         return [v.name for v in self.model.graph.output]
 
     @cached_property
+    def _inferred(self) -> dict[str, onnx.TypeProto.Tensor]:
+        """Type and shape of every tensor but the constants."""
+        found = onnx.shape_inference.infer_shapes(self.model).graph
+        return {v.name: v.type.tensor_type for v in (*found.value_info, *found.input, *found.output)}
+
+    @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Static shape of every tensor that has one."""
-        inferred = onnx.shape_inference.infer_shapes(self.model).graph
-        values = (*inferred.value_info, *inferred.input, *inferred.output)
-        out = {v.name: tuple(d.dim_value for d in v.type.tensor_type.shape.dim) for v in values}
+        out = {name: tuple(d.dim_value for d in kind.shape.dim) for name, kind in self._inferred.items()}
         return out | {name: array.shape for name, array in self.constants.items()}
+
+    @cached_property
+    def types(self) -> dict[str, int]:
+        """ONNX's number of the element type of every tensor but the constants."""
+        return {name: kind.elem_type for name, kind in self._inferred.items()}
 
     @cached_property
     def opset(self) -> int:

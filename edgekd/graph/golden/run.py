@@ -11,7 +11,7 @@ from edgekd.errors import Problem, RequestError
 from edgekd.graph.golden.moving import split
 from edgekd.graph.golden.operators import OPERATORS, along
 from edgekd.graph.golden.rounding import Rounding, quantize_real
-from edgekd.graph.golden.values import Value, numbers
+from edgekd.graph.golden.values import Table, Value, numbers
 from edgekd.graph.golden.windows import Attributes
 from edgekd.graph.model import Array, Graph, attributes
 
@@ -63,11 +63,13 @@ def _quantize(name: str, arguments: Sequence[Value], attrs: Attributes, rounding
     zero = numbers(arguments[2]) if len(arguments) > 2 else _zero(attrs)
     shaped = numbers(x) if scale.size > 1 else np.empty(1)
     scale, zero = (along(a, shaped, attrs) for a in (scale, zero))
-    if not isinstance(x, np.ndarray | np.generic):
-        return x.quantize(scale, zero, rounding)
-    if np.isnan(np.min(x, initial=0)):
+    plain = isinstance(x, np.ndarray | np.generic)
+    doubtful = np.isnan(x.single).any() if isinstance(x, Table) else plain
+    if doubtful and np.isnan(np.min(numbers(x), initial=0)):
         raise RequestError(f"`{name}` is made of NaN, for which there is no code", "its operators divide by zero")
-    return quantize_real(np.asarray(x), scale, zero)
+    if isinstance(x, np.ndarray | np.generic):
+        return quantize_real(np.asarray(x), scale, zero)
+    return x.quantize(scale, zero, rounding)
 
 
 def _zero(attrs: Attributes) -> Array:
