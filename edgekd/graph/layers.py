@@ -45,6 +45,27 @@ def layers(graph: Graph) -> list[Layer]:
     ]
 
 
+@dataclass(frozen=True)
+class Total:
+    """What one arithmetic does in a graph."""
+
+    arithmetic: str
+    operators: int
+    macs: int
+    weight_bytes: int
+
+
+def totals(found: list[Layer]) -> list[Total]:
+    """Sums by arithmetic, the most multiply-accumulates first."""
+    kinds = dict.fromkeys(layer.arithmetic for layer in found)
+    groups = [[layer for layer in found if layer.arithmetic == kind] for kind in kinds]
+    sums = [
+        Total(g[0].arithmetic, len(g), sum(layer.macs for layer in g), sum(layer.weight_bytes for layer in g))
+        for g in groups
+    ]
+    return sorted(sums, key=lambda t: -t.macs)
+
+
 def _arithmetic(graph: Graph, node: onnx.NodeProto) -> str:
     """The types of the codes an operator reads, its weight's last."""
     types = []

@@ -112,6 +112,12 @@ class Graph:
         out = {name: tuple(d.dim_value for d in kind.shape.dim) for name, kind in self._inferred.items()}
         return out | {name: array.shape for name, array in self.constants.items()}
 
+    def has_no_elements(self, name: str) -> bool:
+        """Whether a static dimension of a tensor is zero."""
+        kind = self._inferred.get(name)
+        dims = kind.shape.dim if kind is not None else ()
+        return any(d.HasField("dim_value") and d.dim_value == 0 for d in dims)
+
     @cached_property
     def types(self) -> dict[str, int]:
         """ONNX's number of the element type of every tensor but the constants."""
@@ -147,6 +153,20 @@ class Graph:
         if name not in self.outputs:
             copy.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
         return bytes(copy.SerializeToString())
+
+
+def with_batch(graph: Graph, size: int) -> Graph:
+    """The graph with the first axis of its inputs, where it is free, fixed; shapes are inferred anew."""
+    model = onnx.ModelProto()
+    model.CopyFrom(graph.model)
+    for value in model.graph.input:
+        dims = value.type.tensor_type.shape.dim
+        if value.name in graph.inputs and dims and not dims[0].HasField("dim_value"):
+            dims[0].dim_value = size
+    del model.graph.value_info[:]
+    for value in model.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    return Graph(model)
 
 
 def attributes(node: onnx.NodeProto) -> dict[str, Any]:
