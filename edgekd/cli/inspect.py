@@ -41,9 +41,11 @@ def show_graph(path: Path, json: bool) -> None:
     found, grids = layers(graph), quantizers(graph)
     cost: Cost | None = None if notes and not notes[-1].startswith("the batch") else count(graph)
     if json:
-        parts = {"layers": found, "totals": totals(found), "quantizers": grids}
-        listed = {name: [asdict(entry) for entry in entries] for name, entries in parts.items()}
-        console.emit({"notes": notes, "opset": graph.opset, **(asdict(cost) if cost else {}), **listed})
+        console.emit(
+            {"notes": notes, "opset": graph.opset, **(asdict(cost) if cost else {})}
+            | {"layers": [asdict(x) for x in found], "totals": [asdict(x) for x in totals(found)]}
+            | {"quantizers": [asdict(x) for x in grids]}
+        )
         return
     _print_layers(found)
     if grids:
@@ -55,7 +57,7 @@ def show_graph(path: Path, json: bool) -> None:
     print("\n" + "; ".join([f"opset {graph.opset}", *counted]))
     tight = min((x for x in found if x.head_room is not None), key=lambda x: x.head_room or 0, default=None)
     if tight is not None:
-        print(f"tightest int32 accumulator: {tight.name}, {tight.head_room:.1f} bits left at worst")
+        print(f"tightest int32 accumulator: {tight.name}, {_bits(tight.head_room or 0)} bits left at worst")
     for note in notes:
         print(f"note: {note}")
 
@@ -89,7 +91,7 @@ def _print_layers(found: Sequence[Layer]) -> None:
             f"{layer.macs:,}" if layer.macs else "",
             f"{layer.weight_bytes:,}" if layer.weight_bytes else "",
             layer.arithmetic,
-            "" if layer.head_room is None else f"{layer.head_room:.1f}",
+            "" if layer.head_room is None else _bits(layer.head_room),
         ]
         for layer in found
     ]
@@ -106,12 +108,19 @@ def _print_quantizers(grids: Sequence[Quantizer]) -> None:
             q.type,
             _scales(q),
             "varies" if q.zero is None else str(q.zero),
-            f"{q.low:.4g} .. {q.high:.4g}",
+            "" if q.role == "bias" else f"{q.low:.4g} .. {q.high:.4g}",
             ", ".join(q.shares_with[:2]) + (f", {len(q.shares_with) - 2} more" if len(q.shares_with) > 2 else ""),
         ]
         for q in grids
     ]
     console.table(["codes", "role", "type", "scale", "zero", "range", "same grid"], rows, right=(4,))
+
+
+def _bits(head_room: float) -> str:
+    """Rounded down, so that an overflow never looks like a fit."""
+    from math import floor
+
+    return f"{floor(10 * head_room) / 10:.1f}"
 
 
 def _scales(q: Quantizer) -> str:

@@ -67,7 +67,10 @@ def totals(found: list[Layer]) -> list[Total]:
 
 
 def _arithmetic(graph: Graph, node: onnx.NodeProto) -> str:
-    """The types of the codes an operator reads, its weight's last."""
+    """The types of the codes an operator reads, its weight's last; a Relu or Clip works on what its maker reads."""
+    before = graph.maker.get(node.input[0]) if node.op_type in ("Relu", "Clip") else None
+    if before is not None and before.op_type != "DequantizeLinear":
+        return _arithmetic(graph, before)
     types = []
     for name in node.input[:2]:
         maker = graph.maker.get(name)

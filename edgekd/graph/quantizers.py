@@ -34,7 +34,7 @@ class Quantizer:
 
 
 def quantizers(graph: Graph) -> list[Quantizer]:
-    """Of every QuantizeLinear, and every DequantizeLinear of a constant or an input; scales that are computed left out."""
+    """Of every QuantizeLinear, and every DequantizeLinear of a constant or an input; not where a scale is computed."""
     found = [
         _quantizer(graph, node)
         for node in graph.nodes
