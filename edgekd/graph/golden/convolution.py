@@ -24,10 +24,15 @@ def conv(args: Sequence[Value], attrs: Attributes) -> Value:
     return weighted(args, _planar(lambda x, w: convolution(x, w, slide, groups), len(kernel)), 0, len(kernel))
 
 
-def conv_transpose(args: Sequence[Value], attrs: Attributes) -> Value:
-    """ONNX ConvTranspose, one or two spatial dimensions: the gradient of a convolution."""
+def refuse_padding(attrs: Attributes) -> None:
+    """Raises NotImplementedError where the pads of a ConvTranspose are told in another way."""
     if "output_shape" in attrs or attrs.get("auto_pad", b"NOTSET") != b"NOTSET":
         raise NotImplementedError("its padding is given by `output_shape` or `auto_pad`, only `pads` can be")
+
+
+def conv_transpose(args: Sequence[Value], attrs: Attributes) -> Value:
+    """ONNX ConvTranspose, one or two spatial dimensions: the gradient of a convolution."""
+    refuse_padding(attrs)
     kernel, groups = _shape(args[1])[2:], attrs.get("group", 1)
     slide = window(_shape(args[0])[2:], kernel, attrs)
     extra = (0, *attrs.get("output_padding", (0,) * len(kernel)))[-2:]

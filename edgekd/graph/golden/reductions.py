@@ -133,10 +133,15 @@ def layer_norm(args: Sequence[Value], attrs: Attributes) -> Value:
     return out.astype(np.float32)
 
 
-def batch_norm(args: Sequence[Value], attrs: Attributes) -> Value:
-    """With the stored statistics."""
+def refuse_training(attrs: Attributes) -> None:
+    """Raises NotImplementedError where a BatchNormalization measures its statistics."""
     if attrs.get("training_mode", 0):
         raise NotImplementedError("it is in training mode")
+
+
+def batch_norm(args: Sequence[Value], attrs: Attributes) -> Value:
+    """With the stored statistics."""
+    refuse_training(attrs)
     x = real(args[0])
     gain, shift, centre, variance = (real(a).reshape(-1, *(1,) * (x.ndim - 2)) for a in args[1:5])
     out: Array = (x - centre) / np.sqrt(variance + np.float32(attrs.get("epsilon", 1e-5))) * gain + shift

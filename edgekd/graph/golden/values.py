@@ -131,6 +131,8 @@ class Table:
     values: NDArray[np.float64]
     single: Float
     """The values as float32 arithmetic gives them."""
+    kernel: Callable[[Array, Array], Array] | None = None
+    """(scale, zero point) to the codes of the table in `tfl_double`, where that is no rounding of the values."""
 
     @property
     def real(self) -> Float:
@@ -141,6 +143,8 @@ class Table:
         """`rne_f32`: QuantizeLinear of the float32 values; `tfl_double`: half away from zero, as LiteRT's tables."""
         if scale.size > 1:
             return rounding.quantize_real(self.real, scale, zero)
+        if mode == "tfl_double" and self.kernel is not None:
+            return self.kernel(scale, zero)[self.index]
         if mode == "tfl_double":
             codes = rounding.half_away(np.nan_to_num(self.values) / np.float64(scale)) + zero.astype(np.float64)
             return rounding.saturate(codes, zero)[self.index]
