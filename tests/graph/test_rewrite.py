@@ -96,6 +96,13 @@ def test_opsets_with_another_meaning_are_refused():
         with_opset(gelu, 19)
     with pytest.raises(RequestError, match="opset 20 cannot become 13"):
         with_opset(gelu, 13)
+    typed = helper.make_node("QuantizeLinear", ["image", "s"], ["q"], output_dtype=TensorProto.INT8)
+    newer = build(
+        [typed, helper.make_node("DequantizeLinear", ["q", "s"], ["restored"])],
+        {"s": np.float32(1)}, (1, 3, 2, 2), (1, 3, 2, 2), opset=21,
+    )  # fmt: skip
+    with pytest.raises(RequestError, match="`output_dtype` of operator `QuantizeLinear` at `q` means something else"):
+        with_opset(newer, 20)
     packed = Graph(pack_weights(Graph(with_constants(mixed().model, {"w": np.ones((3, 3, 1, 1), np.int8)}))))
     assert packed.opset == 21
     with pytest.raises(RequestError, match="not valid in opset 20"):

@@ -41,7 +41,12 @@ def _same_meaning(node: onnx.NodeProto, old: int, new: int) -> None:
         raise RequestError(f"operator `{node.op_type}` at `{node.output[0]}` is not in opset {new}") from None
     if before.since_version == after.since_version:
         return
-    unknown = {a.name for a in node.attribute} - set(after.attributes)
+    given = {a.name for a in node.attribute}
+    shared = (set(before.attributes) & set(after.attributes)) - given
+    defaults = {
+        name for name in shared if before.attributes[name].default_value != after.attributes[name].default_value
+    }
+    unknown = (given - set(after.attributes)) | defaults
     if node.op_type in CHANGED or unknown or len(node.input) > after.max_input or len(node.input) < after.min_input:
         what = f"`{min(unknown)}` of operator" if unknown else "operator"
         raise RequestError(f"{what} `{node.op_type}` at `{node.output[0]}` means something else in opset {new}")
