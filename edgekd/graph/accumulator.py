@@ -45,9 +45,9 @@ def accumulators(graph: Graph) -> list[Accumulator]:
         x, weight = (graph.maker.get(name) for name in node.input[:2])
         if x is None or weight is None or {x.op_type, weight.op_type} != {"DequantizeLinear"}:
             continue
-        if weight.input[0] not in graph.constants or any(n not in graph.constants for n in x.input[2:]):
+        zero = graph.zero_point(x)
+        if weight.input[0] not in graph.constants or zero is None:
             continue
-        zero = graph.constants[x.input[2]] if len(x.input) > 2 else np.zeros(1, np.uint8)
         low, high = code_limits(zero.dtype)
         span = max(int(zero.max()) - low, high - int(zero.min()))
         codes = graph.constants[weight.input[0]].astype(np.int64)

@@ -75,8 +75,7 @@ def _arithmetic(graph: Graph, node: onnx.NodeProto) -> str:
     for name in node.input[:2]:
         maker = graph.maker.get(name)
         if maker is not None and maker.op_type == "DequantizeLinear":
-            zero = graph.constants.get(maker.input[2]) if len(maker.input) > 2 else np.zeros(1, np.uint8)
-            types.append(str(zero.dtype) if zero is not None else "?")
+            types.append(graph.code_type(maker).name)
         elif name not in graph.constants:
             return "float"
     return " × ".join(dict.fromkeys(types)) or "float"

@@ -146,6 +146,21 @@ class Graph:
             raise RequestError(f"`{name}` is computed, not a constant", "scales and zero points must be constants")
         return self.constants[name]
 
+    def code_type(self, pair: onnx.NodeProto) -> np.dtype[Any]:
+        """Type of the codes that a QuantizeLinear makes or a DequantizeLinear reads."""
+        codes = pair.output[0] if pair.op_type == "QuantizeLinear" else pair.input[0]
+        if codes in self.constants:
+            return self.constants[codes].dtype
+        kind = self.types.get(codes, 0) or onnx.TensorProto.UINT8
+        return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind))
+
+    def zero_point(self, pair: onnx.NodeProto) -> Array | None:
+        """Zero point of a QuantizeLinear or DequantizeLinear, zeros where none is given; None where it is computed."""
+        if len(pair.input) > 2 and pair.input[2]:
+            return self.constants.get(pair.input[2])
+        scale = self.constants.get(pair.input[1])
+        return np.zeros(() if scale is None else scale.shape, self.code_type(pair))
+
     def expose(self, name: str) -> bytes:
         """The model with one more output."""
         copy = onnx.ModelProto()

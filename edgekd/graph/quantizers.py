@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import onnx
 
-from edgekd.graph.model import Array, Graph, code_limits
+from edgekd.graph.model import Graph, code_limits
 
 _ROLES = {1: "weight", 2: "bias"}
 
@@ -38,7 +38,9 @@ def quantizers(graph: Graph) -> list[Quantizer]:
     found = [
         _quantizer(graph, node)
         for node in graph.nodes
-        if (node.op_type == "QuantizeLinear" or _starts_here(graph, node)) and node.input[1] in graph.constants
+        if (node.op_type == "QuantizeLinear" or _starts_here(graph, node))
+        and node.input[1] in graph.constants
+        and graph.zero_point(node) is not None
     ]
     groups: dict[tuple[object, ...], list[str]] = {}
     for q in found:
@@ -58,7 +60,8 @@ def _starts_here(graph: Graph, node: onnx.NodeProto) -> bool:
 
 
 def _quantizer(graph: Graph, node: onnx.NodeProto) -> Quantizer:
-    scale, zero = graph.constants[node.input[1]].astype(np.float64), _zero(graph, node)
+    scale, zero = graph.constants[node.input[1]].astype(np.float64), graph.zero_point(node)
+    assert zero is not None
     low, high = code_limits(zero.dtype)
     points = zero.astype(np.int64)
     quantizes = node.op_type == "QuantizeLinear"
@@ -74,17 +77,6 @@ def _quantizer(graph: Graph, node: onnx.NodeProto) -> Quantizer:
         high=float(((high - points) * scale).max()),
         power_of_two=bool(np.all(np.frexp(scale)[0] == 0.5)),
     )
-
-
-def _zero(graph: Graph, node: onnx.NodeProto) -> Array:
-    """The zero point, or zero in the type of the codes."""
-    if len(node.input) > 2 and node.input[2] in graph.constants:
-        return graph.constants[node.input[2]]
-    if node.input[0] in graph.constants and node.op_type == "DequantizeLinear":
-        return np.zeros(1, graph.constants[node.input[0]].dtype)
-    codes = node.output[0] if node.op_type == "QuantizeLinear" else node.input[0]
-    kind = graph.types.get(codes, 0) or onnx.TensorProto.UINT8
-    return np.zeros(1, onnx.helper.tensor_dtype_to_np_dtype(kind))
 
 
 def _role(graph: Graph, node: onnx.NodeProto) -> str:

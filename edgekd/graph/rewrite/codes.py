@@ -9,7 +9,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from edgekd.errors import RequestError
-from edgekd.graph.model import Array, Graph, attributes, code_limits
+from edgekd.graph.model import Array, Graph, code_limits
 from edgekd.graph.rewrite.edit import copy_of, finish
 from edgekd.graph.rewrite.opset import with_opset
 
@@ -37,8 +37,8 @@ def _shifted(graph: Graph, old: np.dtype[Any], new: np.dtype[Any], offset: int) 
         quantizes = node.op_type == "QuantizeLinear"
         if not quantizes and not (node.op_type == "DequantizeLinear" and node.input[0] in stale):
             continue
-        zero = _zero(graph, node)
-        if zero.dtype == old:
+        zero = graph.zero_point(node)
+        if zero is not None and zero.dtype == old:
             if quantizes:
                 _only_pairs(graph, node.output[0])
                 stale.add(node.output[0])
@@ -50,13 +50,6 @@ def _shifted(graph: Graph, old: np.dtype[Any], new: np.dtype[Any], offset: int) 
             del node.attribute[:]
             node.attribute.extend(kept)
     return finish(model, model.graph.node, constants, stale)
-
-
-def _zero(graph: Graph, node: onnx.NodeProto) -> Array:
-    if len(node.input) > 2:
-        return graph.scalar(node.input[2])
-    kind = attributes(node).get("output_dtype", 0)
-    return np.zeros(graph.scalar(node.input[1]).shape, helper.tensor_dtype_to_np_dtype(kind) if kind else np.uint8)
 
 
 def _only_pairs(graph: Graph, name: str) -> None:
