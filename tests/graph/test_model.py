@@ -54,7 +54,8 @@ def test_codes_have_the_type_their_zero_point_or_constant_has():
     values = {"s": np.float32(1), "w": np.zeros(3, np.int8)}
     graph = helper.make_graph(
         nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, (3,))],
-        [helper.make_empty_tensor_value_info("d")], [numpy_helper.from_array(np.asarray(v), n) for n, v in values.items()],
+        [helper.make_empty_tensor_value_info("d")],
+        [numpy_helper.from_array(np.asarray(v), n) for n, v in values.items()],
     )  # fmt: skip
     view = Graph(helper.make_model(graph))
     assert [view.code_type(node).name for node in view.nodes[:3]] == ["uint8", "uint8", "int8"]
