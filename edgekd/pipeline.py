@@ -17,10 +17,10 @@ from edgekd.report.html import write_report
 from edgekd.resources import sha256
 from edgekd.schema.load import parse_overrides
 from edgekd.schema.recipe import Recipe
-from edgekd.schema.recipes import load_recipe
+from edgekd.schema.recipes import PARTS, bundled, load_recipe
 from edgekd.schema.target import Target
 from edgekd.schema.targets import find_target
-from edgekd.steps import build, check_untrained
+from edgekd.steps import build, check_untrained, notes_of
 from edgekd.store import Store, installed, write_atomic
 from edgekd.students.registry import find_student
 from edgekd.verify.check import Verification, verify
@@ -127,7 +127,8 @@ def run(recipe: Recipe, target: Target, out: Path, reporter: Reporter | None = N
     store = Store(out / ".store")
     reporter.plan(plan, {name for name, step in plan.steps.items() if store.find(step.key)})
     reporter.step("check the untrained net", store.find(check_key(plan)) is not None)
-    store.get(check_key(plan), partial(check_untrained, plan))
+    checked = store.get(check_key(plan), partial(check_untrained, plan))
+    plan.notes += notes_of(checked)
 
     at: dict[str, Path] = {}
     for step in plan.steps.values():
@@ -174,15 +175,21 @@ def bundle_up(plan: Plan, at: dict[str, Path], out: Path) -> Path:
         curve = at[plan.trained[arm]] / "curve.json"
         if curve.exists():
             shutil.copy(curve, part / "arms" / f"{arm}.curve.json")
-        arms[arm] = ArmRecord(title=spec.title or arm, method=spec.method, graph=graph)
+        simulated = spec.method not in ("teach", "tune") and plan.steps[plan.exported[arm]].arithmetic.simulated
+        title = (spec.title or arm) + ", simulated" * simulated
+        arms[arm] = ArmRecord(title=title, method=spec.method, graph=graph)
     engines = {}
     for job in plan.compiles:
         shutil.copytree(at[f"compile {job.name}"], part / "artifacts" / job.name)
         engines[job.name] = EngineRecord(role="stand-in" if job.why else "target", why=job.why)
+    for kind in PARTS:
+        for name, path in plan.entry.files(kind).items() if getattr(plan.recipe, kind) else ():
+            (part / kind / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, part / kind / name)
     manifest = Manifest(
         name=plan.name,
         created=now(),
-        recipe=plan.recipe,
+        recipe=bundled(plan.recipe),
         target=plan.target,
         arms=arms,
         engines=engines,

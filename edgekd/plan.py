@@ -11,12 +11,13 @@ from pydantic import BaseModel
 
 from edgekd.backends.registry import backend, is_installed, names
 from edgekd.errors import Problem, ProblemsError, gather
+from edgekd.graph.answers import pictures
 from edgekd.graph.images import data_digests
 from edgekd.schema.io import IoRecord
 from edgekd.schema.load import parse
 from edgekd.schema.recipe import Recipe
-from edgekd.schema.recipes import arm_recipe
-from edgekd.schema.target import Target
+from edgekd.schema.recipes import PARTS, arm_arithmetic, arm_recipe, bundled
+from edgekd.schema.target import Arithmetic, Target
 from edgekd.store import Key, step_key
 from edgekd.students.base import Task
 from edgekd.students.registry import Entry, find_student
@@ -28,12 +29,13 @@ EXPORTING = ("torch", "onnx", "onnxscript", "numpy")
 
 @dataclass(frozen=True)
 class Step:
-    """One step: what it is called, its key, the steps it builds on, the arm's recipe it belongs to."""
+    """One step: what it is called, its key, the steps it builds on, the arm's recipe and arithmetic."""
 
     name: str
     key: Key
     needs: tuple[str, ...]
     recipe: Recipe
+    arithmetic: Arithmetic
 
 
 @dataclass(frozen=True)
@@ -67,33 +69,31 @@ class Plan:
     @property
     def name(self) -> str:
         """Student, target and the first digits of what recipe, target and all steps' keys come to."""
-        declared = {"recipe": self.recipe.plain(), "target": self.target.plain()}
+        declared = {"recipe": bundled(self.recipe).plain(), "target": self.target.plain()}
         whole = step_key("run", declared, [step.key for step in self.steps.values()], code=())
-        return f"{self.recipe.student}-{self.target.name.replace(':', '-')}-{whole.hex[:8]}"
+        return f"{self.recipe.name}-{self.target.name.replace(':', '-')}-{whole.hex[:8]}"
 
-    def add(self, kind: str, owner: str, key: Key, needs: tuple[str, ...], recipe: Recipe) -> str:
+    def add(self, step: Step) -> str:
         """Name of the step with this key; steps that are equal are one."""
-        known = next((step.name for step in self.steps.values() if step.key == key), None)
-        if known is None:
-            known = f"{kind} {owner}"
-            self.steps[known] = Step(known, key, needs, recipe)
+        known = next((other.name for other in self.steps.values() if other.key == step.key), step.name)
+        self.steps.setdefault(known, step)
         return known
 
 
 def make_plan(recipe: Recipe, target: Target) -> Plan:
     """Resolve a run. Raises ProblemsError with everything that is wrong."""
     problems: list[Problem] = []
-    entry = gather(problems, "student", lambda: find_student(recipe.student))
+    entry = gather(problems, "student", lambda: find_student(recipe.student, recipe.task))
     task = gather(problems, "data", lambda: entry.make_task(recipe.data, recipe.seed)) if entry else None
     if entry:
         gather(problems, "model", lambda: entry.make_student(recipe.model, recipe.data, recipe.seed))
     data: dict[str, str] = {}
     for name in task.folders() if task else ():
         data |= gather(problems, "data", partial(data_digests, (name,))) or {}
-    if task and data and not problems:
+    if task and not problems:
         gather(problems, "data", lambda: _check_shapes(task, recipe.deploy.shape, problems))
     for arm in recipe.arms:
-        gather(problems, f"arms.{arm}", partial(arm_recipe, recipe, arm))
+        gather(problems, f"arms.{arm}", partial(_arm, recipe, arm, target))
     compiles, notes = _compiles(target, problems)
     if problems or entry is None or task is None:
         raise ProblemsError(problems)
@@ -104,19 +104,16 @@ def make_plan(recipe: Recipe, target: Target) -> Plan:
 
 def _check_shapes(task: Task, shape: tuple[int, int], problems: list[Problem]) -> None:
     """Every evaluation sample must have the deployed size: nothing is resized silently."""
-    samples = task.evalset()
+    samples, io = task.evalset(), task.io(shape)
     if not samples:
-        problems.append(Problem("data", "the evaluation pictures are smaller than one crop", "lower `data.crop`"))
+        problems.append(Problem("data", "gives no evaluation sample", "name more, or larger, pictures in `data`"))
+    wanted = {spec.name: spec.shape[2:] for spec in io.inputs}
     for sample in samples:
-        if sample.raw.shape[:2] != tuple(shape):
-            height, width = sample.raw.shape[:2]
-            problems.append(
-                Problem(
-                    "deploy.shape",
-                    f"is {list(shape)}, but evaluation samples are {[height, width]}",
-                    "set `deploy.shape` and `data.crop` to the same size",
-                )
-            )
+        sizes = {name: picture.shape[:2] for name, picture in pictures(sample.raw, io).items()}
+        odd = next((name for name in wanted if sizes[name] != wanted[name]), None)
+        if odd is not None:
+            message = f"makes `{odd}` {list(wanted[odd])}, but evaluation samples are {list(sizes[odd])}"
+            problems.append(Problem("deploy.shape", message, "set it, or the samples' size in `data`, to fit"))
             return
 
 
@@ -147,54 +144,64 @@ def _options(name: str, options: dict[str, Any], place: str) -> BaseModel:
     return parse(backend(name).Options, options, f"{place} options")
 
 
+def _arm(recipe: Recipe, arm: str, target: Target) -> tuple[Recipe, Arithmetic]:
+    own = arm_recipe(recipe, arm)
+    return own, arm_arithmetic(own, arm, target.engine)
+
+
 def _add_steps(plan: Plan) -> None:
     for arm, spec in plan.recipe.arms.items():
-        recipe = arm_recipe(plan.recipe, arm)
-        teach = trained = plan.add("teach", arm, _train_key(plan, "teach", recipe, []), (), recipe)
+        recipe, arithmetic = _arm(plan.recipe, arm, plan.target)
+        key = _train_key(plan, "teach", recipe, None, [])
+        teach = trained = plan.add(Step(f"teach {arm}", key, (), recipe, arithmetic))
+        counts = None if spec.method in ("teach", "tune") else arithmetic
         if spec.method != "teach":
-            key = _train_key(plan, spec.method, recipe, [plan.steps[teach].key])
-            trained = plan.add(spec.method, arm, key, (teach,), recipe)
-        key = _export_key(plan, spec.method, recipe, plan.steps[trained].key)
+            key = _train_key(plan, spec.method, recipe, counts, [plan.steps[teach].key])
+            trained = plan.add(Step(f"{spec.method} {arm}", key, (teach,), recipe, arithmetic))
+        key = _export_key(plan, recipe, counts, plan.steps[trained].key)
         plan.trained[arm] = trained
-        plan.exported[arm] = plan.add("export", arm, key, (trained,), recipe)
+        plan.exported[arm] = plan.add(Step(f"export {arm}", key, (trained,), recipe, arithmetic))
     graphs = tuple(plan.exported[arm] for arm in (plan.recipe.ship, plan.recipe.teacher))
     for job in plan.compiles:
         key = _compile_key(job, [plan.steps[name].key for name in graphs])
-        plan.add("compile", job.name, key, graphs, plan.recipe)
+        plan.add(Step(f"compile {job.name}", key, graphs, plan.recipe, plan.target.arithmetic))
 
 
-def _arithmetic(plan: Plan, method: str) -> dict[str, Any]:
-    """What of the target counts for a method: nothing for float ones, so that other targets share them."""
-    if method in ("teach", "tune"):
-        return {}
-    return {name: value for name, value in plan.target.arithmetic.plain().items() if name != "name"}
+def _integers(arithmetic: Arithmetic | None) -> dict[str, Any]:
+    """What of an arithmetic counts: nothing for float arms, so that other targets share them."""
+    return {} if arithmetic is None else {name: v for name, v in arithmetic.plain().items() if name != "name"}
 
 
-def _train_key(plan: Plan, method: str, recipe: Recipe, needs: list[Key]) -> Key:
+def _train_key(plan: Plan, method: str, recipe: Recipe, arithmetic: Arithmetic | None, needs: list[Key]) -> Key:
     config = {
+        "student": bundled(recipe).student,
         "model": recipe.model,
         "data": recipe.data,
         "digests": plan.data,
         "seed": recipe.seed,
         "threads": recipe.threads,
         "settings": recipe.train.plain() if method == "teach" else recipe.quantize.plain(),
-        "arithmetic": _arithmetic(plan, method),
+        "arithmetic": _integers(arithmetic),
     }
-    room = "edgekd.train.teach" if method in ("teach", "tune") else "edgekd.quantize.methods"
-    code = [room, _module(plan.entry.student)]
-    return step_key(method, config, needs, code=code, files=[_WIRING], packages=TRAINING)
+    room = "edgekd.quantize.methods" if arithmetic else "edgekd.train.teach"
+    code, files = [room, *plan.entry.code("student")], [_WIRING, *plan.entry.files("student").values()]
+    return step_key(method, config, needs, code=code, files=files, packages=TRAINING)
 
 
-def _export_key(plan: Plan, method: str, recipe: Recipe, trained: Key) -> Key:
+def _export_key(plan: Plan, recipe: Recipe, arithmetic: Arithmetic | None, trained: Key) -> Key:
     config = {
+        "student": bundled(recipe).student,
+        "task": bundled(recipe).task,
         "io": plan.io.plain(),
         "probes": recipe.deploy.probes,
         "data": recipe.data,
         "seed": recipe.seed,
-        "arithmetic": _arithmetic(plan, method),
+        "keep": recipe.quantize.keep if arithmetic else {},
+        "arithmetic": _integers(arithmetic),
     }
-    code = ["edgekd.quantize.export", _module(plan.entry.student), _module(plan.entry.task)]
-    return step_key("export", config, [trained], code=code, files=[_WIRING], packages=EXPORTING)
+    code = ["edgekd.quantize.export", *(module for part in PARTS for module in plan.entry.code(part))]
+    files = [_WIRING, *(file for part in PARTS for file in plan.entry.files(part).values())]
+    return step_key("export", config, [trained], code=code, files=files, packages=EXPORTING)
 
 
 def _compile_key(job: Compile, needs: list[Key]) -> Key:
@@ -221,14 +228,17 @@ def _data_files(module: str) -> list[Path]:
 def check_key(plan: Plan) -> Key:
     """Key of the early check: the untrained net, exported and held against the target."""
     config = {
+        "student": bundled(plan.recipe).student,
         "io": plan.io.plain(),
         "board": plan.target.board.cost.plain(),
         "engine": plan.target.engine.plain(),
         "model": plan.recipe.model,
+        "keep": plan.recipe.quantize.keep,
         "data": plan.recipe.data,
         "batch": plan.recipe.quantize.batch,
         "seed": plan.recipe.seed,
     }
     modules = [_module(names()[job.backend]) for job in plan.compiles]
-    code = ["edgekd.quantize.export", "edgekd.graph.golden", "edgekd.graph.cost", _module(plan.entry.student), *modules]
-    return step_key("check", config, [], code=code, files=[_WIRING], packages=EXPORTING)
+    code = ["edgekd.quantize.export", "edgekd.graph.golden", "edgekd.graph.cost", *plan.entry.code("student"), *modules]
+    files = [_WIRING, *plan.entry.files("student").values()]
+    return step_key("check", config, [], code=code, files=files, packages=EXPORTING)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io as stream
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,31 +17,37 @@ import onnx
 
 from edgekd.backends.base import RECORD, Job
 from edgekd.backends.registry import backend
-from edgekd.errors import GateFailedError, MissingError, Problem, ProblemsError
+from edgekd.errors import GateFailedError, MissingError, Problem, ProblemsError, RequestError
 from edgekd.graph import accumulator, golden
 from edgekd.graph.cost import count
 from edgekd.graph.model import Graph, read_model
 from edgekd.plan import Compile, Plan, Step
+from edgekd.schema.io import ClassesOutput, IoRecord
 from edgekd.schema.recipe import Recipe
 from edgekd.store import write_atomic
 from edgekd.verify.check import read_probes
 
+NOTES = "notes.json"
 FLOAT_TOLERANCE = 1e-3  # of the largest output; ours
 Tick = Callable[[int, int, str], None]
 
 
 def check_untrained(plan: Plan, part: Path) -> None:
     """Export the untrained net and hold it against every engine. Raises ProblemsError with all that does not fit."""
-    from edgekd.quantize.capture import capture, same_graph
+    from edgekd.quantize.capture import capture, same_graph, training_only
     from edgekd.quantize.export import example, export_quantized
 
     student = _student(plan, plan.recipe)
     net = student.build()
-    same_graph(
-        capture(net, student.inputs(student.batch(0, plan.recipe.quantize.batch))), capture(net, example(plan.io))
-    )
-    graph = Graph(export_quantized(net, None, plan.target.arithmetic, _ranges(plan), plan.io).model)
-    problems = list(golden.check(graph))
+    small = student.inputs(student.batch(0, plan.recipe.quantize.batch))
+    trained, deployed = capture(net, small), capture(net, example(plan.io))
+    check_record(plan.io, len(small), len(deployed.outputs))
+    same_graph(trained, deployed)
+    shipped = plan.steps[plan.exported[plan.recipe.ship]]
+    keep = shipped.recipe.quantize.keep
+    portable = export_quantized(net, None, shipped.arithmetic, _ranges(plan), plan.io, keep)
+    graph = Graph(portable.model)
+    problems = [*_labels(graph, plan.io), *golden.check(graph)]
     for job in plan.compiles:
         problems += backend(job.backend).check(graph, plan.target.engine)
     cost, memory = count(graph), plan.target.board.cost.memory_bytes
@@ -49,8 +56,21 @@ def check_untrained(plan: Plan, part: Path) -> None:
         message = f"the net needs about {need:,} bytes, the board has {memory:,}"
         problems.append(Problem("memory", message, "choose a smaller `model` or `deploy.shape`"))
     if problems:
-        raise ProblemsError(list(dict.fromkeys(problems)))
-    write_atomic(part / "operators.json", json.dumps(sorted({n.op_type for n in graph.nodes})).encode())
+        raise ProblemsError([located(problem, portable.lines) for problem in dict.fromkeys(problems)])
+    write_atomic(part / NOTES, json.dumps(training_only(net, trained, small)).encode())
+
+
+def notes_of(checked: Path) -> list[Problem]:
+    """What the early check found worth telling."""
+    left_out = json.loads((checked / NOTES).read_text(encoding="utf-8"))
+    message = "stands under `if self.training`, and quantization-aware training goes on without it"
+    return [Problem(operator, message, "give it a module of its own if it must stay") for operator in left_out]
+
+
+def located(problem: Problem, lines: dict[str, str]) -> Problem:
+    """A problem at a tensor, with the line of the person's code that makes it."""
+    line = lines.get(problem.where, "")
+    return replace(problem, where=f"{problem.where} ({line})") if line else problem
 
 
 def build(plan: Plan, step: Step, at: dict[str, Path], part: Path, tick: Tick) -> None:
@@ -80,7 +100,7 @@ def train(plan: Plan, kind: str, step: Step, needs: list[Path], part: Path, tick
         t = recipe.train
         train_float(net, lambda model, b: student.loss(model(*student.inputs(b)), b),
                     lambda i: student.batch(i, t.batch), steps=t.steps, lr=t.lr, weight_decay=t.weight_decay,
-                    warmup=t.warmup, folder=part, tick=tick)  # fmt: skip
+                    warmup=t.warmup, folder=part, tick=tick, precision=t.precision)  # fmt: skip
         return
     load_weights(net, needs[0])
     offset = recipe.train.steps  # batches that the teacher has not seen
@@ -95,10 +115,10 @@ def train(plan: Plan, kind: str, step: Step, needs: list[Path], part: Path, tick
         return
     source = Source(batches, student.inputs, student.loss, student.taps, _ranges(plan))
     if kind == "ptq":
-        ptq(net, source, plan.target.arithmetic, q, part)
+        ptq(net, source, step.arithmetic, q, part)
     else:
         teacher = load_weights(student.build(), needs[0])
-        qat(net, teacher, source, plan.target.arithmetic, q, part, tick)
+        qat(net, teacher, source, step.arithmetic, q, part, tick)
 
 
 def export(plan: Plan, arm: str, step: Step, trained: Path, part: Path) -> None:
@@ -116,11 +136,12 @@ def export(plan: Plan, arm: str, step: Step, trained: Path, part: Path) -> None:
     if plan.recipe.arms[arm].method in ("teach", "tune"):
         model = export_float(net, plan.io)
         with torch.no_grad():
-            outputs = [net(*inputs).numpy() for inputs in tensors]
+            outputs = [arrays(net(*inputs)) for inputs in tensors]
         check_float(Graph(model), samples, outputs)
         onnx.save(model, part / "graph.onnx")
         return
-    portable = export_quantized(net, load_quantizers(trained), plan.target.arithmetic, _ranges(plan), plan.io)
+    keep = step.recipe.quantize.keep
+    portable = export_quantized(net, load_quantizers(trained), step.arithmetic, _ranges(plan), plan.io, keep)
     if problems := accumulator.check(Graph(portable.model)):
         raise ProblemsError(problems)
     onnx.save(portable.model, part / "graph.onnx")
@@ -134,14 +155,39 @@ def export(plan: Plan, arm: str, step: Step, trained: Path, part: Path) -> None:
     write_atomic(part / "probes.npz", buffer.getvalue())
 
 
-def check_float(graph: Graph, samples: list[dict[str, Any]], outputs: list[Any]) -> None:
+def arrays(outputs: Any) -> list[Any]:
+    """What a net gives, a Tensor or a tuple of them, as numpy arrays."""
+    return [tensor.numpy() for tensor in (outputs if isinstance(outputs, tuple | list) else [outputs])]
+
+
+def check_record(io: IoRecord, inputs: int, outputs: int) -> None:
+    """The io record names each input of a batch and each output of the net. Raises RequestError."""
+    for kind, given, named in (("takes", inputs, io.inputs), ("gives", outputs, io.outputs)):
+        if given != len(named):
+            message = f"the network {kind} {given} tensors, its io record names {len(named)}"
+            raise RequestError(message, "name each of them in `io`, in the network's order")
+
+
+def _labels(graph: Graph, io: IoRecord) -> list[Problem]:
+    """Outputs of classes that do not have one value a label."""
+    classes = [spec for spec in io.outputs if isinstance(spec, ClassesOutput)]
+    sizes = {spec.name: int(np.prod(graph.shapes[spec.name])) for spec in classes}
+    return [
+        Problem(spec.name, f"the network gives {sizes[spec.name]} values, the io record has {len(spec.labels)} labels")
+        for spec in classes
+        if sizes[spec.name] != len(spec.labels)
+    ]
+
+
+def check_float(graph: Graph, samples: list[dict[str, Any]], outputs: list[list[Any]]) -> None:
     """The float graph answers as the net did, up to float32's rounding. Raises GateFailedError."""
-    for inputs, want in zip(samples, outputs, strict=True):
-        got = golden.run(graph, inputs)[graph.outputs[0]]
-        difference = float(np.abs(got - want).max())
-        if not difference <= FLOAT_TOLERANCE * max(1.0, float(np.abs(want).max())):
-            where = f"by up to {difference:.2g} at `{graph.outputs[0]}`"
-            raise GateFailedError(f"the exported float graph answers differently from the net: {where}")
+    for inputs, wants in zip(samples, outputs, strict=True):
+        trace = golden.run(graph, inputs)
+        for name, want in zip(graph.outputs, wants, strict=True):
+            difference = float(np.abs(trace[name] - want).max())
+            if not difference <= FLOAT_TOLERANCE * max(1.0, float(np.abs(want).max())):
+                where = f"by up to {difference:.2g} at `{name}`"
+                raise GateFailedError(f"the exported float graph answers differently from the net: {where}")
 
 
 def compile_engine(plan: Plan, job: Compile, at: dict[str, Path], part: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 from pydantic import BaseModel, Field
 
 from edgekd.errors import MissingError, Problem, RequestError
+from edgekd.graph.alternatives import alternative
 from edgekd.graph.model import Array, Graph
 from edgekd.schema.base import Strict
 from edgekd.schema.target import Engine
@@ -72,7 +73,7 @@ def check_operators(graph: Graph, engine: Engine) -> list[Problem]:
     known = {*engine.operators, *_QUANTIZATION}
     where = {node.op_type: node.output[0] for node in reversed(graph.nodes) if node.op_type not in known}
     for kind, name in sorted(where.items()):
-        problems.append(Problem(name, f"the engine does not run `{kind}`", "replace it in the network"))
+        problems.append(Problem(name, f"the engine does not run `{kind}`", alternative(kind)))
     if graph.opset > engine.opset:
         problems.append(Problem("opset", f"the graph has {graph.opset}, the engine reads {engine.opset}"))
     return problems

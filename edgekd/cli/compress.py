@@ -12,7 +12,8 @@ NAME = "compress"
 
 def main(
     target: Annotated[str, typer.Option(help="A board, `board:engine` or a descriptor's path; see `edgekd targets`.")],
-    recipe: Annotated[str, typer.Argument(help="A student's name or a recipe's path.")] = "qdr",
+    recipe: Annotated[str | None, typer.Argument(help="A student's name or a recipe's path; `qdr` if none.")] = None,
+    student: Annotated[str | None, typer.Option(help="The same as the argument.")] = None,
     set_: Annotated[list[str], typer.Option("--set", help="KEY=VALUE laid on the recipe; may be repeated.")] = [],  # noqa: B006
     out: Annotated[Path, typer.Option(help="Folder for runs and for the store of finished steps.")] = Path("runs"),
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
@@ -23,9 +24,12 @@ def main(
     """
     from edgekd.cli import console, summary
     from edgekd.cli.progress import TerminalReporter
+    from edgekd.errors import RequestError
     from edgekd.pipeline import resolve, run
 
-    found, board = resolve(recipe, target, tuple(set_))
+    if recipe and student:
+        raise RequestError(f"both `{recipe}` and `--student {student}` are given", "leave one of them out")
+    found, board = resolve(recipe or student or "qdr", target, tuple(set_))
     if set_ and not json:
         print("overrides: " + ", ".join(set_))
     reporter = TerminalReporter(quiet=json)

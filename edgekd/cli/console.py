@@ -34,6 +34,10 @@ def fail(error: Exception) -> int:
     if isinstance(error, OSError) and error.filename is not None:
         tell([Problem("", f"`{error.filename}`: {error.strerror}")])
         return 3
+    from edgekd.students.own import blame
+
+    if told := blame(error):
+        return fail(told)
     raise error
 
 

@@ -78,6 +78,9 @@ def show_bundle(run: Path, json: bool) -> None:
     for spec in graph.io.inputs:
         how = f"(pixel / 255 - {spec.mean}) / {spec.std}"
         print(f"input    {spec.name} {list(spec.shape)} {spec.layout} {spec.color}, {how}")
+    for output in graph.io.outputs:
+        labels = ", ".join(getattr(output, "labels", ()))
+        print(f"output   {output.name}, read as {output.decode}" + (f": {labels}" if labels else ""))
     for name, record in manifest.engines.items():
         artifact = read_artifact(bundle.path / "artifacts" / name)
         print(f"{record.role:<8} {name}: {artifact.kind}, {artifact.tool}")

@@ -25,7 +25,7 @@ class TerminalReporter(Reporter):
             return
         from edgekd.cli.console import table
 
-        print(f"{plan.recipe.student} for {plan.target.board.title}: {plan.target.arithmetic.name}, run {plan.name}")
+        print(f"{plan.recipe.name} for {plan.target.board.title}: {plan.target.arithmetic.name}, run {plan.name}")
         state = {name: "in the store" if name in cached else "to do" for name in plan.steps}
         rows = [[step.name, step.key.hex[:8], state[step.name], ", ".join(step.needs)] for step in plan.steps.values()]
         table(["step", "key", "state", "builds on"], rows)

@@ -35,3 +35,4 @@ def main(
         console.emit({key: entry.about for key, entry in students().items()})
     else:
         console.table(["student", "what"], [[key, entry.about] for key, entry in students().items()])
+        print('\nyour own: write `student = "my_net.py:MyStudent"` in a recipe; docs/your-own-student.md has one whole')

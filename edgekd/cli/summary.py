@@ -10,26 +10,29 @@ from edgekd.evidence import Bundle, Figure
 
 
 def print_scores(bundle: Bundle, figures: Sequence[Figure]) -> None:
-    """Arms and artifacts: metric with interval, SSIM, retained gain."""
+    """Arms and artifacts: the task's metric, which is the first figure's, with its interval; another; what is kept."""
     by = {(f.name, f.subject): f for f in figures}
-    recipe = bundle.manifest.recipe
-    metric = next(f.name for f in figures if f.unit == "dB" or f.name not in ("retained", "parity", "ssim"))
+    recipe, metric, unit = bundle.manifest.recipe, figures[0].name, figures[0].unit
+    measured = [f.name for f in figures if f.subject == recipe.ship and f.kind == "measured"]
+    second = next((name for name in measured if name not in (metric, "retained")), None)
     titles = {name: arm.title for name, arm in bundle.manifest.arms.items()}
     rows = []
     for (name, subject), figure in by.items():
         if name == metric:
-            ssim, kept = by.get(("ssim", subject)), by.get(("retained", subject))
+            other, kept = by.get((second or "", subject)), by.get(("retained", subject))
             low, high = figure.interval or (figure.value, figure.value)
             shipped = " (shipped)" if subject == recipe.ship else ""
             rows.append([
                 titles.get(subject, subject) + shipped,
                 f"{figure.value:.3f}",
                 f"[{low:.2f}, {high:.2f}]",
-                f"{ssim.value:.4f}" if ssim else "",
+                *([f"{other.value:.4f}" if other else ""] if second else []),
                 f"{kept.value:.2%}" if kept else "",
             ])  # fmt: skip
-    unit = next(f.unit for f in figures if f.name == metric)
-    table(["", f"{metric} {unit}".strip(), "95 % interval", "ssim", "of FP32 gain"], rows, right=(1, 2, 3, 4))
+    from_base = any(f.name == metric and f.subject not in titles | bundle.manifest.engines for f in figures)
+    headers = ["", f"{metric} {unit}".strip(), "95 % interval", *([second] if second else []),
+               "of FP32 gain" if from_base else "of FP32"]  # fmt: skip
+    table(headers, rows, right=tuple(range(1, len(headers))))
 
 
 def print_parity(figures: Sequence[Figure]) -> None:

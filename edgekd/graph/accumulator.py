@@ -8,7 +8,7 @@ from math import log2
 import numpy as np
 
 from edgekd.errors import Problem
-from edgekd.graph.model import Graph, attributes
+from edgekd.graph.model import Graph, attributes, code_limits
 
 INT32 = 2**31 - 1
 FLOAT32_EXACT = 2**24
@@ -46,8 +46,8 @@ def accumulators(graph: Graph) -> list[Accumulator]:
         if weight.input[0] not in graph.constants:
             continue
         zero = graph.scalar(x.input[2]) if len(x.input) > 2 else np.zeros(1, np.uint8)
-        limits = np.iinfo(zero.dtype)
-        span = max(int(zero.max()) - limits.min, limits.max - int(zero.min()))
+        low, high = code_limits(zero.dtype)
+        span = max(int(zero.max()) - low, high - int(zero.min()))
         codes = graph.constants[weight.input[0]].astype(np.int64)
         axis = _CHANNEL_AXIS.get(node.op_type, 0 if attributes(node).get("transB", 0) else codes.ndim - 1)
         sums = np.abs(codes).sum(axis=tuple(a for a in range(codes.ndim) if a != axis)) * span

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 
 from edgekd.errors import RequestError
-from edgekd.graph.model import Graph
+from edgekd.graph.model import Graph, stored_bytes
 
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _IN_KERNEL = ("QuantizeLinear", "Relu", "Clip", "Add")
@@ -38,7 +38,7 @@ def count(graph: Graph) -> Cost:
     return Cost(
         parameters=sum(graph.constants[name].size for name in weights),
         macs=sum(macs(graph, node) for node in graph.nodes),
-        weight_bytes=sum(graph.constants[name].nbytes for name in weights),
+        weight_bytes=sum(stored_bytes(graph.constants[name]) for name in weights),
         peak_activation_bytes=_peak(graph),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,16 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 
 def find_folder(name: str) -> Path:
     """A data folder: `edgekd:NAME` is one that ships, anything else a path."""
-    shipped = name.removeprefix("edgekd:")
-    path = folder("calibration") / shipped if shipped != name else Path(name)
+    path = find_data(name)
     if not path.is_dir():
         raise MissingError(f"data folder `{name}` does not exist", "name a folder of pictures in the recipe's `data`")
     return path
+
+
+def find_data(name: str) -> Path:
+    """Where data of this name would lie: `edgekd:NAME` ships, anything else is a path."""
+    shipped = name.removeprefix("edgekd:")
+    return folder("calibration") / shipped if shipped != name else Path(name)
 
 
 def picture_files(name: str) -> list[Path]:
@@ -34,11 +39,11 @@ def picture_files(name: str) -> list[Path]:
     return files
 
 
-def read_picture(path: Path) -> Picture:
-    """A picture file as RGB, (H, W, 3) uint8."""
+def read_picture(path: Path, color: Literal["RGB", "L"] = "RGB") -> Picture:
+    """A picture file as uint8: (H, W, 3) in RGB, (H, W) in grey."""
     try:
         with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
+            return np.asarray(image.convert(color))
     except FileNotFoundError:
         raise MissingError(f"picture `{path}` does not exist") from None
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
@@ -51,18 +56,19 @@ def load_pictures(name: str) -> dict[str, Picture]:
 
 
 def encode_picture(picture: Picture, spec: ImageInput) -> NDArray[np.float32]:
-    """(H, W, 3) uint8 as the graph's input, (1, 3, H, W) float32, by the io record."""
+    """(H, W, 3) or grey (H, W) uint8 as the graph's input, (1, C, H, W) float32, by the io record."""
     mean, std = np.array(spec.mean, np.float32), np.array(spec.std, np.float32)
-    normal = (picture.astype(np.float32) * np.float32(spec.scale) - mean) / std
+    pixels = picture.reshape(*picture.shape[:2], -1).astype(np.float32)
+    normal = (pixels * np.float32(spec.scale) - mean) / std
     return np.ascontiguousarray(normal.transpose(2, 0, 1)[None])
 
 
 def decode_picture(output: NDArray[Any], spec: ImageOutput) -> Picture:
-    """The graph's output, (1, 3, H, W), as (H, W, 3) uint8, by the io record."""
+    """The graph's output, (1, C, H, W), as (H, W, 3) or grey (H, W) uint8, by the io record."""
     mean, std = np.array(spec.mean, np.float32), np.array(spec.std, np.float32)
     unit = output[0].astype(np.float32).transpose(1, 2, 0) * std + mean
     picture: Picture = np.rint(np.clip(unit, 0.0, 1.0) * 255.0).astype(np.uint8)
-    return picture
+    return picture[..., 0] if picture.shape[2] == 1 else picture
 
 
 def psnr(a: Picture, b: Picture) -> float:
@@ -93,6 +99,14 @@ def _blur(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return x
 
 
-def data_digests(folders: tuple[str, ...]) -> dict[str, str]:
-    """SHA-256 of every picture in these data folders, as FOLDER/FILE."""
-    return {f"{name}/{path.name}": sha256(path) for name in folders for path in picture_files(name)}
+def data_digests(names: tuple[str, ...]) -> dict[str, str]:
+    """SHA-256 of these data files, and of every file in these data folders as FOLDER/FILE."""
+    out = {}
+    for name in names:
+        root = find_data(name)
+        if root.is_file():
+            out[name] = sha256(root)
+            continue
+        files = sorted(p for p in find_folder(name).rglob("*") if p.is_file()) or picture_files(name)
+        out |= {f"{name}/{path.relative_to(root).as_posix()}": sha256(path) for path in files}
+    return out

@@ -9,7 +9,7 @@ import onnx
 
 from edgekd.graph.accumulator import accumulators
 from edgekd.graph.cost import macs
-from edgekd.graph.model import Graph
+from edgekd.graph.model import Graph, stored_bytes
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def layers(graph: Graph) -> list[Layer]:
             operator=node.op_type,
             shape=graph.shapes.get(node.output[0], ()),
             macs=macs(graph, node),
-            weight_bytes=sum(_stored(graph, name).nbytes for name in node.input if _is_constant(graph, name)),
+            weight_bytes=sum(stored_bytes(_stored(graph, name)) for name in node.input if _is_constant(graph, name)),
             arithmetic=_arithmetic(graph, node),
             head_room=rooms.get(node.output[0]),
         )

@@ -25,6 +25,22 @@ def code_name(key: str) -> str:
     return f"{key}.q"
 
 
+def code_limits(dtype: np.dtype[Any]) -> tuple[int, int]:
+    """Lowest and highest code of an integer type; INT4 and INT2, which numpy does not know, included."""
+    bits = code_bits(dtype)
+    return (0, 2**bits - 1) if dtype.name.startswith("u") else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+
+
+def code_bits(dtype: np.dtype[Any]) -> int:
+    """Bits of a type as a graph stores it: two INT4 share a byte."""
+    return {"int4": 4, "uint4": 4, "int2": 2, "uint2": 2}.get(dtype.name, 8 * dtype.itemsize)
+
+
+def stored_bytes(array: Array) -> int:
+    """Bytes of a constant in the file."""
+    return -(-array.size * code_bits(array.dtype) // 8)
+
+
 def read_model(path: Path) -> onnx.ModelProto:
     """An ONNX file, checked. Raises MissingError or RequestError."""
     try:

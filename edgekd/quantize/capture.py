@@ -2,56 +2,38 @@
 
 from __future__ import annotations
 
-import operator
+import logging
+import re
+import traceback
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
+from io import StringIO
 from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
 from edgekd.errors import RequestError
+from edgekd.quantize.operators import (
+    BATCH_NORM,
+    DROPOUT,
+    LISTS,
+    READS_CONSTANTS,
+    SAME,
+    WEIGHTED,
+    is_tensor,
+    moves,
+    normalise,
+    onnx_type,
+)  # fmt: skip
 from edgekd.quantize.placement import Op
 
-_aten: Any = torch.ops.aten
-TYPES: dict[Any, str] = {
-    _aten.add.Tensor: "Add",
-    _aten.cat.default: "Concat",
-    _aten.conv2d.default: "Conv",
-    _aten.conv_transpose2d.input: "ConvTranspose",
-    _aten.flatten.using_ints: "Flatten",
-    _aten.gelu.default: "Gelu",
-    _aten.hardswish.default: "HardSwish",
-    _aten.layer_norm.default: "LayerNormalization",
-    _aten.linear.default: "Gemm",
-    _aten.matmul.default: "MatMul",
-    _aten.max_pool2d.default: "MaxPool",
-    _aten.mean.dim: "ReduceMean",
-    _aten.mul.Tensor: "Mul",
-    _aten.permute.default: "Transpose",
-    _aten.relu.default: "Relu",
-    _aten.reshape.default: "Reshape",
-    _aten.sigmoid.default: "Sigmoid",
-    _aten.slice.Tensor: "Slice",
-    _aten.softmax.int: "Softmax",
-    _aten.sub.Tensor: "Sub",
-    _aten.tanh.default: "Tanh",
-    _aten.transpose.int: "Transpose",
-    _aten.upsample_nearest2d.vec: "Resize",
-    _aten.view.default: "Reshape",
-}
-FUNCTIONAL: dict[Any, Any] = {
-    _aten.add_.Tensor: _aten.add.Tensor,
-    _aten.hardswish_.default: _aten.hardswish.default,
-    _aten.mul_.Tensor: _aten.mul.Tensor,
-    _aten.relu_.default: _aten.relu.default,
-    _aten.sigmoid_.default: _aten.sigmoid.default,
-    _aten.silu_.default: _aten.silu.default,
-}
-WEIGHTED = ("Conv", "ConvTranspose", "Gemm")
-DROPOUT, BATCH_NORM = _aten.dropout.default, _aten.batch_norm.default
-LISTS = (_aten.split.Tensor, _aten.split_with_sizes.default, _aten.chunk.default, _aten.unbind.int)
+_LIBRARIES = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
+_NOT_FOLDED = "conv_transpose"
 
 
 @dataclass(frozen=True)
@@ -73,27 +55,56 @@ class Captured:
             raise RequestError(f"the network has no module `{path}` to tap", "name a module as in `named_modules()`")
         return inside[-1]
 
+    def line(self, value: str) -> str:
+        """Where the person's code makes a value, as `file.py:12`; empty where that is not known."""
+        return line(self.nodes[value]) if value in self.nodes else ""
 
-def capture(net: nn.Module, inputs: tuple[Tensor, ...]) -> Captured:
-    """Capture `net` in eval mode with `torch.export`, at the shapes of `inputs`.
 
-    Raises RequestError when the network cannot be captured, with the first line of torch's reason.
+def capture(net: nn.Module, inputs: tuple[Tensor, ...], any_batch: bool = False) -> Captured:
+    """Capture `net` in eval mode with `torch.export`, at the shapes of `inputs`; with `any_batch` for every batch size.
+
+    Raises RequestError when the network cannot be captured, with torch's reason and the line of the network's code.
     """
+    sizes: Any = tuple({0: torch.export.Dim.AUTO} for _ in inputs) if any_batch else None
     try:
-        program = torch.export.export(net.eval(), inputs, strict=False)
+        with _quiet():
+            program = torch.export.export(net.eval(), inputs, dynamic_shapes=sizes, strict=False)
     except Exception as error:  # torch.export raises many kinds
-        reason = str(error).strip().splitlines()[0]
-        raise RequestError(
-            f"the network cannot be captured: {reason}", "remove control flow that depends on data"
-        ) from None
+        raise _refusal(error) from None
     exported: Any = program.module(check_guards=False)
     module = fx.GraphModule(exported, exported.graph)  # one that has train() and eval()
-    for node in module.graph.nodes:
-        if node.op == "call_function" and node.target in FUNCTIONAL:
-            node.target = FUNCTIONAL[node.target]
-    module.graph.eliminate_dead_code()
-    module.recompile()
+    normalise(module)
     return _View(module).captured()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Torch tells its failures at length; what a person needs of them is in `_refusal`."""
+    logging.disable(logging.CRITICAL)
+    try:
+        with redirect_stderr(StringIO()), redirect_stdout(StringIO()):
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+_ALTERNATIVES = {
+    "data-dependent": "use `torch.where` in place of `if`: its operators must be the same for every input",
+    "broadcast": "interpolate tables of a fixed size, or make sizes from the input's shape",
+    "size of tensor": "interpolate tables of a fixed size, or make sizes from the input's shape",
+}
+
+
+def _refusal(error: Exception) -> RequestError:
+    """Torch's reason in a line, the line of the person's code, and what to write instead."""
+    text = str(error)
+    reason = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((*_LIBRARIES, "<"))]
+    last = frames[-1] if frames else None
+    where = f" at `{Path(last.filename).name}:{last.lineno}`, `{last.line}`" if last else ""
+    known = (hint for sign, hint in _ALTERNATIVES.items() if sign in text)
+    hint = next(known, "make its operators the same for every input and size")
+    return RequestError(f"the network cannot be captured{where}: {reason}", hint)
 
 
 def same_graph(trained: Captured, deployed: Captured) -> None:
@@ -101,13 +112,41 @@ def same_graph(trained: Captured, deployed: Captured) -> None:
 
     Raises RequestError that names the first one that differs: sizes decide on the network's operators there.
     """
-    for a, b in zip_longest(trained.ops, deployed.ops):
-        if a != b:
-            first = next(op.output for op in (a, b) if op is not None)
-            raise RequestError(
-                f"the network has other operators at the deployed size than in training, first at `{first}`",
-                "make its operators independent of the input's size",
-            )
+    if trained.ops == deployed.ops:
+        return
+    pairs = zip_longest(*([(op, c.line(op.output)) for op in c.ops] for c in (trained, deployed)))
+    odd = next((a, b) for a, b in pairs if a != b)
+    op, where = odd[0] if odd[0] and len(trained.ops) > len(deployed.ops) else odd[1] or odd[0]
+    at = f" ({where})" if where else ""
+    raise RequestError(
+        f"the network has other operators at the deployed size than in training, first {op.type} at `{op.output}`{at}",
+        "make its operators independent of the input's size",
+    )
+
+
+def training_only(net: nn.Module, captured: Captured, inputs: tuple[Tensor, ...]) -> list[str]:
+    """Operators that stand under `if self.training`, as `type (file.py:12)`: QAT goes on without them."""
+    try:
+        with _quiet():
+            program = torch.export.export(net.train(), inputs, strict=False)
+    except Exception:  # what training alone does may be beyond capture
+        return []
+    finally:
+        net.eval()
+    module: Any = program.module(check_guards=False)
+    normalise(module)
+    known = Counter(_kind(n) for n in captured.module.graph.nodes if n.op == "call_function")
+    out = []
+    for node in module.graph.nodes:
+        if node.op == "call_function" and is_tensor(node) and node.target is not DROPOUT:
+            known[_kind(node)] -= 1
+            if known[_kind(node)] < 0:
+                out.append(f"{onnx_type(node)} ({line(node)})")
+    return out
+
+
+def _kind(node: fx.Node) -> tuple[str, ...]:
+    return (*_paths(node), onnx_type(node))
 
 
 @dataclass
@@ -120,15 +159,19 @@ class _View:
     weighted: dict[str, fx.Node] = field(default_factory=dict)
     ops: list[Op] = field(default_factory=list)
     seen: Counter[str] = field(default_factory=Counter)
+    constants: dict[fx.Node, frozenset[str]] = field(default_factory=dict)
+    """Nodes that depend on no input -> the parameters and buffers behind them."""
 
     def captured(self) -> Captured:
         outputs: tuple[str, ...] = ()
         for node in self.module.graph.nodes:
             if node.op == "placeholder":
                 self._name(node, str(node.target))
+            elif node.op == "get_attr":
+                self.constants[node] = frozenset({str(node.target)})
             elif node.op == "output":
-                outputs = tuple(self.names[n] for n in node.all_input_nodes)
-            elif node.op == "call_function" and not self._transparent(node):
+                outputs = tuple(dict.fromkeys(self.names[n] for n in node.all_input_nodes if n in self.names))
+            elif node.op == "call_function" and not self._constant(node) and not self._transparent(node):
                 self._operator(node)
         inputs = tuple(self.names[n] for n in self.module.graph.nodes if n.op == "placeholder")
         return Captured(self.module, tuple(self.ops), self.nodes, self.weighted, inputs, outputs)
@@ -137,37 +180,78 @@ class _View:
         self.names[node] = name
         self.nodes[name] = node
 
+    def _constant(self, node: fx.Node) -> bool:
+        """Whether a node is computed from parameters and sizes alone, or is a size itself."""
+        if not is_tensor(node) and node.target not in LISTS:
+            return True
+        sources = [n for n in node.all_input_nodes if n in self.names or n in self.constants]
+        if any(n in self.names for n in sources):
+            return False
+        self.constants[node] = frozenset().union(*(self.constants[n] for n in sources))
+        return True
+
     def _transparent(self, node: fx.Node) -> bool:
         """Whether a node makes no value of its own: dropout, a list of parts, a batch norm that is folded."""
-        source = node.all_input_nodes[0] if node.all_input_nodes else None
-        if source is None or source not in self.names:
+        source = node.all_input_nodes[0]
+        if source not in self.names:
             return False
-        if node.target is BATCH_NORM and self.weighted.get(self.names[source]) is source and len(source.users) == 1:
+        if node.target is BATCH_NORM and self._folds(source):
             self._name(node, self.names[source])
             return True
-        if node.target is DROPOUT or node.target in LISTS:
+        if node.target is DROPOUT or node.target in (*LISTS, *SAME):
             self.names[node] = self.names[source]
             return True
         return False
 
+    def _folds(self, source: fx.Node) -> bool:
+        """Whether a batch norm behind `source` goes into its weights."""
+        made = self.weighted.get(self.names[source])
+        grouped = made is not None and _NOT_FOLDED in str(made.target) and (*made.args, *[1] * 7)[6] != 1
+        return made is source and len(source.users) == 1 and not grouped
+
     def _operator(self, node: fx.Node) -> None:
-        values = tuple(self.names[n] for n in node.all_input_nodes if n in self.names)
-        stem = _stem(node)
-        self.seen[stem] += 1
-        name = stem if self.seen[stem] == 1 else f"{stem}_{self.seen[stem] - 1}"
+        kind = onnx_type(node)
+        values = tuple(name for n in node.all_input_nodes if (name := self._value(n, kind)))
+        name = self._key(_stem(node))
         self._name(node, name)
-        kind = _type(node)
-        if kind in WEIGHTED:
+        if kind in WEIGHTED and self._own_weights(node):
             self.weighted[name] = node
-        self.ops.append(Op(kind, values, name))
+        self.ops.append(Op(kind, values, name, moves(node)))
+
+    def _key(self, stem: str) -> str:
+        self.seen[stem] += 1
+        return stem if self.seen[stem] == 1 else f"{stem}_{self.seen[stem] - 1}"
+
+    def _value(self, node: fx.Node, kind: str) -> str | None:
+        """The key of an operand; a constant has one where operators read it as they read activations."""
+        if node in self.constants and kind in READS_CONSTANTS and self._many(node):
+            if node not in self.names:
+                self._name(node, self._key("+".join(sorted(self.constants[node])) or "constant"))
+            return self.names[node]
+        return self.names.get(node) if node not in self.constants else None
+
+    def _many(self, node: fx.Node) -> bool:
+        value = attribute(self.module, str(node.target)) if node.op == "get_attr" else node.meta.get("val")
+        return isinstance(value, Tensor) and value.numel() > 1 and value.is_floating_point()
+
+    def _own_weights(self, node: fx.Node) -> bool:
+        """Whether weight and bias are the network's own parameters, not computed from them."""
+        parameters = dict(self.module.named_parameters())
+        return all(isinstance(n, fx.Node) and str(n.target) in parameters for n in node.args[1:3] if n is not None)
+
+
+def attribute(module: fx.GraphModule, name: str) -> Any:
+    """A parameter, buffer or constant of a graph by its dotted name."""
+    path, _, leaf = name.rpartition(".")
+    return getattr(module.get_submodule(path), leaf)
 
 
 def _stem(node: fx.Node) -> str:
     """Module path and operator; of a weighted operator the weight's name, which no rewriting moves."""
     weight = node.args[1] if len(node.args) > 1 else None
-    if _type(node) in WEIGHTED and isinstance(weight, fx.Node) and weight.op == "get_attr":
+    if onnx_type(node) in WEIGHTED and isinstance(weight, fx.Node) and weight.op == "get_attr":
         return str(weight.target).removesuffix(".weight")
-    return f"{_paths(node)[-1]}/{_type(node).lower()}".removeprefix("/")
+    return f"{(_paths(node) or [''])[-1]}/{onnx_type(node).lower()}".removeprefix("/")
 
 
 def _paths(node: fx.Node) -> list[str]:
@@ -175,7 +259,13 @@ def _paths(node: fx.Node) -> list[str]:
     return [path for path, _ in (node.meta.get("nn_module_stack") or {"": ("", None)}).values()]
 
 
-def _type(node: fx.Node) -> str:
-    if node.target is operator.getitem:
-        return "Split"
-    return TYPES.get(node.target) or str(node.target).removeprefix("aten.").partition(".")[0]
+def line(node: fx.Node) -> str:
+    """The innermost line of the person's code behind a node, as `file.py:12`."""
+    return innermost(node.meta.get("stack_trace") or "")
+
+
+def innermost(trace: str) -> str:
+    """The last line of a traceback's text that is in no library, as `file.py:12`; empty where there is none."""
+    frames = re.findall(r'File "([^"]+)", line (\d+)', trace)
+    own = [f"{Path(name).name}:{number}" for name, number in frames if not name.startswith(_LIBRARIES)]
+    return own[-1] if own else ""

@@ -8,7 +8,6 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
@@ -16,8 +15,8 @@ from torch import Tensor, fx, nn
 
 from edgekd.errors import RequestError
 from edgekd.graph.model import IO_KEY, code_name
-from edgekd.quantize.capture import capture
-from edgekd.quantize.insert import Quantized, Ranges, insert
+from edgekd.quantize.capture import capture, innermost
+from edgekd.quantize.insert import Keep, Quantized, Ranges, insert
 from edgekd.quantize.placement import Op
 from edgekd.schema.io import IoRecord
 from edgekd.schema.target import Arithmetic
@@ -25,6 +24,7 @@ from edgekd.schema.target import Arithmetic
 OPSET = 20
 _NOT_OPERATORS = ("QuantizeLinear", "DequantizeLinear", "Constant")
 _SCOPES = "pkg.torch.onnx.name_scopes"
+_STACK = "pkg.torch.onnx.stack_trace"
 Codes = dict[str, NDArray[Any]]
 
 
@@ -34,10 +34,17 @@ class Portable:
 
     model: onnx.ModelProto
     quantized: Quantized
+    lines: dict[str, str]
+    """Tensor -> the line of the person's code that makes it, as `file.py:12`."""
 
 
 def export_quantized(
-    net: nn.Module, state: dict[str, Tensor] | None, arithmetic: Arithmetic, ranges: Ranges, io: IoRecord
+    net: nn.Module,
+    state: dict[str, Tensor] | None,
+    arithmetic: Arithmetic,
+    ranges: Ranges,
+    io: IoRecord,
+    keep: Keep | None = None,
 ) -> Portable:
     """Capture `net` at the deployed shape, put the trained quantizers back, write Q/DQ pairs.
 
@@ -46,7 +53,7 @@ def export_quantized(
     """
     inputs = example(io)
     captured = capture(net, inputs)
-    quantized = insert(captured, arithmetic, ranges)
+    quantized = insert(captured, arithmetic, ranges, keep=keep)
     if state is not None:
         quantized.load_state(state)
     quantized.mode("export")
@@ -54,7 +61,8 @@ def export_quantized(
     _name_values(model, captured.ops)
     _name_tensors(model, quantized.scopes | quantized.names())
     quantized.mode("quantize")
-    return Portable(_finish(model, io), quantized)
+    lines = _lines(model)
+    return Portable(_finish(model, io), quantized, lines)
 
 
 def export_float(net: nn.Module, io: IoRecord) -> onnx.ModelProto:
@@ -73,9 +81,7 @@ def trained_codes(quantized: Quantized, inputs: tuple[Tensor, ...]) -> Codes:
     def remember(name: str) -> Any:
         def hook(module: Any, args: tuple[Tensor], out: Tensor) -> None:
             owner = module.owner()
-            codes[code_name(name)] = (
-                owner.codes(args[0]).detach().numpy().astype(np.int8 if owner.qmin < 0 else np.uint8)
-            )
+            codes[code_name(name)] = owner.codes(args[0]).detach().to(owner.grid.dtype).numpy()
 
         return hook
 
@@ -159,6 +165,12 @@ def _rename(model: onnx.ModelProto, renamed: dict[str, str]) -> None:
     for node in model.graph.node:
         node.input[:] = [renamed.get(name, name) for name in node.input]
         node.output[:] = [renamed.get(name, name) for name in node.output]
+
+
+def _lines(model: onnx.ModelProto) -> dict[str, str]:
+    """Where the person's code makes each tensor, as the exporter noted it."""
+    notes = {n.output[0]: p.value for n in model.graph.node for p in n.metadata_props if p.key == _STACK}
+    return {tensor: line for tensor, text in notes.items() if (line := innermost(text))}
 
 
 def _finish(model: onnx.ModelProto, io: IoRecord) -> onnx.ModelProto:

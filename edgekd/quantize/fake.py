@@ -1,124 +1,177 @@
 """Fake quantizers: one object per tensor owns scale, zero point and range, trains with them, and emits its Q/DQ pair.
 
-`q = clamp(round_half_even(x / s) + z)`, `y = (q - z) * s`. The step is learned (LSQ, Esser et al. 2020, arXiv
+`q = clamp(round(x / s) + z)`, `y = (q - z) * s`. The step is learned (LSQ, Esser et al. 2020, arXiv
 1902.08153: straight-through rounding, gradient scale `1 / sqrt(N * qmax)`), kept as its base-2 logarithm.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from edgekd.errors import RequestError
 from edgekd.quantize.calibration import observer
 from edgekd.schema.recipe import Calibration
-from edgekd.schema.target import Activations, Weights
+from edgekd.schema.target import Arithmetic
 
+Ties = Literal["even", "away"]
 Mode = Literal["observe", "quantize", "export", "float"]
 _symbolic: Any = torch.onnx.ops.symbolic
 
 
 class _FakeQuantize(torch.autograd.Function):
-    """Straight-through rounding with a learned step; `s` and `z` broadcast against `x`."""
+    """Straight-through rounding with a learned step; codes around zero stay in [low, high], `s` broadcasts against `x`.
+
+    With `y` the result, LSQ's slope is `(y - x) / s` inside the range and `y / s` outside, so that `x` and `y`, which
+    neighbours keep anyway, are all that is saved.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, s: Tensor, z: Tensor, qmin: int, qmax: int) -> Tensor:
-        v = x / s
-        q = (torch.round(v) + z).clamp_(qmin, qmax).sub_(z)
-        inside = (v + z >= qmin - 0.5) & (v + z <= qmax + 0.5)
-        ctx.save_for_backward(torch.where(inside, q - v, q), inside, s)
-        ctx.gain = 1.0 / math.sqrt(x.numel() / s.numel() * max(qmax, 1))
-        return q * s
+    def forward(ctx: Any, x: Tensor, s: Tensor, low: float, high: float, ties: Ties) -> Tensor:
+        y = round_ties(torch.div(x, s), ties).clamp_(low, high).mul_(s)
+        ctx.save_for_backward(x, y, s)
+        ctx.limits = low - 0.5, high + 0.5
+        return y
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        slope, inside, s = ctx.saved_tensors
+        x, y, s = ctx.saved_tensors
+        low, high = ctx.limits
+        if s.numel() == 1:  # in one pass
+            step = s.item()
+            inside = torch.ops.aten.hardtanh_backward(grad, x, low * step, high * step)
+        else:
+            inside = grad * ((x > low * s) & (x < high * s))
         grad_s = None
         if ctx.needs_input_grad[1]:
-            grad_s = (grad * slope).sum_to_size(s.shape) * ctx.gain
-        return grad * inside, grad_s, None, None, None
+            gain = 1.0 / math.sqrt(x.numel() / s.numel() * max(high - 0.5, 1.0))
+            grad_s = (grad * y).addcmul_(inside, x, value=-1.0).sum_to_size(s.shape) / s * gain
+        return inside, grad_s, None, None, None
+
+
+def round_ties(x: Tensor, ties: Ties) -> Tensor:
+    """Round in place; a half goes to the even neighbour or away from zero."""
+    return x.round_() if ties == "even" else x.add_(x.sign(), alpha=0.5).trunc_()
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The codes a quantizer may use, and how it gets there."""
+
+    qmin: int
+    qmax: int
+    middle: int
+    """The zero point of a symmetric range: 0, or 128 for unsigned 8-bit codes around zero."""
+    symmetric: bool
+    power_of_two: bool
+    ties: Ties
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The container of the codes."""
+        return torch.int8 if self.qmin < 0 else torch.uint8
+
+    @property
+    def clips(self) -> bool:
+        """Whether the codes are fewer than their container holds."""
+        return self.qmax - self.qmin < 255
+
+
+def weight_grid(arithmetic: Arithmetic, bits: int) -> Grid:
+    """Symmetric without the lowest code, so that a weight and its negative are alike."""
+    top = 2 ** (bits - 1) - 1
+    return Grid(-top, top, 0, True, arithmetic.scale == "power-of-two", arithmetic.ties)
+
+
+def activation_grid(arithmetic: Arithmetic, nonnegative: bool) -> Grid:
+    """The full range of the bits; for values that are `nonnegative` unsigned from 0 where the arithmetic has that."""
+    spec, po2 = arithmetic.activations, arithmetic.scale == "power-of-two"
+    half = 2 ** (spec.bits - 1)
+    if spec.symmetric and spec.unsigned_relu and nonnegative:
+        return Grid(0, 2 * half - 1, 0, True, po2, arithmetic.ties)
+    if spec.signed:
+        return Grid(-half, half - 1, 0, spec.symmetric, po2, arithmetic.ties)
+    return Grid(0, 2 * half - 1, half, spec.symmetric, po2, arithmetic.ties)
 
 
 class Quantizer(nn.Module):
-    """Scale, zero point and range of one tensor."""
+    """Scale, zero point and grid of one tensor."""
 
-    def __init__(self, shape: tuple[int, ...], qmin: int, qmax: int, power_of_two: bool) -> None:
+    def __init__(self, shape: tuple[int, ...], grid: Grid) -> None:
         super().__init__()
         self.log_scale = nn.Parameter(torch.zeros(shape))
         self.zero_point: Tensor
         self.register_buffer("zero_point", torch.zeros(()))
-        self.qmin, self.qmax, self.power_of_two = qmin, qmax, power_of_two
+        self.grid = grid
         self.mode: Mode = "float"
 
     def scale(self) -> Tensor:
         """The step, float32; a power of two where the arithmetic asks for it (straight-through exponent)."""
         e: Tensor = self.log_scale
-        if self.power_of_two:
+        if self.grid.power_of_two:
             e = e + (torch.round(e) - e).detach()
         return torch.exp2(e)
 
     def set_scale(self, scale: Tensor) -> None:
-        """Take a step; rounded up to a power of two where the arithmetic asks for it."""
-        log = torch.log2(scale.clamp_min(2.0**-30))
-        self.log_scale.data.copy_((torch.ceil(log) if self.power_of_two else log).reshape(self.log_scale.shape))
+        """Take a step; rounded up to a power of two where the arithmetic asks for it. No range: a step of 1."""
+        log = torch.log2(torch.where(scale > 0, scale, 1.0).clamp_min(2.0**-30))
+        self.log_scale.data.copy_((torch.ceil(log) if self.grid.power_of_two else log).reshape(self.log_scale.shape))
 
     def fake(self, x: Tensor) -> Tensor:
         """`x` on the grid, float."""
-        out: Tensor = _FakeQuantize.apply(x, self.scale(), self.zero_point, self.qmin, self.qmax)  # type: ignore[no-untyped-call]
+        zero = self.zero_point.item()
+        ends = self.grid.qmin - zero, self.grid.qmax - zero
+        out: Tensor = _FakeQuantize.apply(x, self.scale(), *ends, self.grid.ties)  # type: ignore[no-untyped-call]
         return out
 
     def codes(self, x: Tensor) -> Tensor:
         """The integers of `x`, as float."""
-        return (torch.round(x / self.scale()) + self.zero_point).clamp(self.qmin, self.qmax)
+        rounded = round_ties(x / self.scale(), self.grid.ties)
+        return (rounded + self.zero_point).clamp(self.grid.qmin, self.grid.qmax)
 
 
 class ActivationQuantizer(Quantizer):
     """Per tensor; the range comes from calibration, or is `fixed` where it is known (network input, sigmoid)."""
 
     def __init__(
-        self,
-        spec: Activations,
-        power_of_two: bool,
-        fixed: tuple[float, float] | None = None,
-        calibration: Calibration | None = None,
+        self, grid: Grid, fixed: tuple[float, float] | None = None, calibration: Calibration | None = None
     ) -> None:
-        qmin, qmax = (-(2 ** (spec.bits - 1)), 2 ** (spec.bits - 1) - 1) if spec.signed else (0, 2**spec.bits - 1)
-        super().__init__((), qmin, qmax, power_of_two)
-        self.symmetric, self.fixed = spec.symmetric, fixed
+        super().__init__((), grid)
+        self.fixed, self.finite = fixed, True
         self._observer = observer(calibration or Calibration())
         if fixed is not None:
             self._set_fixed(*fixed)
             self.log_scale.requires_grad_(False)
 
-    @property
-    def middle(self) -> int:
-        """The zero point of a symmetric range: 0 for signed codes, 128 for unsigned 8-bit ones."""
-        return (self.qmin + self.qmax + 1) // 2
-
     def _set_fixed(self, low: float, high: float) -> None:
         """A known range. Around zero: symmetric with both ends exact, so 8-bit pixels never fall on ties (ours)."""
-        if low < 0 or self.symmetric:
-            self.zero_point.fill_(self.middle)
-            self.set_scale(torch.tensor(max(-low, high) / (self.qmax - self.middle + (low >= 0))))
+        g = self.grid
+        if low < 0 or g.symmetric:
+            self.zero_point.fill_(g.middle)
+            self.set_scale(torch.tensor(max(-low, high) / (g.qmax - g.middle + (low >= 0))))
         else:
-            self.zero_point.fill_(self.qmin)
-            self.set_scale(torch.tensor(high / (self.qmax - self.qmin + 1)))
+            self.zero_point.fill_(g.qmin)
+            self.set_scale(torch.tensor(high / (g.qmax - g.qmin + 1)))
 
     def finish(self) -> None:
-        """Set step and zero point from what was observed."""
+        """Set step and zero point from what was observed. Raises RequestError where that is not finite."""
+        if not self.finite:
+            raise RequestError("calibration saw values that are not finite", "look for a division or a root of zero")
         if self.fixed is not None:
             return
-        low, high = self._observer.span(self.qmax - self.qmin + 1, self.symmetric)
-        if self.symmetric:
-            self.zero_point.fill_(self.middle)
-            self.set_scale(torch.tensor(max(-low, high) / (self.qmax - self.middle)))
+        g = self.grid
+        low, high = self._observer.span(g.qmax - g.qmin + 1, g.symmetric)
+        if g.symmetric:
+            self.zero_point.fill_(g.middle)
+            self.set_scale(torch.tensor(max(-low, high) / (g.qmax - g.middle)))
         else:
-            self.set_scale(torch.tensor((high - low) / (self.qmax - self.qmin)))
-            self.zero_point.fill_(self.qmin).add_(torch.round(-low / self.scale().detach())).clamp_(
-                self.qmin, self.qmax
-            )
+            self.set_scale(torch.tensor((high - low) / (g.qmax - g.qmin)))
+            zero = g.qmin + torch.round(-low / self.scale().detach())
+            self.zero_point.copy_(zero.clamp(g.qmin, g.qmax))
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape to the same."""
@@ -127,6 +180,7 @@ class ActivationQuantizer(Quantizer):
         if self.mode == "export":
             return self.emit(x)
         if self.mode == "observe":
+            self.finite &= bool(torch.isfinite(x).all())
             self._observer.see(x)
         return x
 
@@ -137,10 +191,13 @@ class ActivationQuantizer(Quantizer):
     def freeze(self) -> None:
         """Fix scale and zero point as constants for export."""
         constant(self, "frozen_scale", self.scale())
-        constant(self, "frozen_zero", self.zero_point.to(torch.int8 if self.qmin < 0 else torch.uint8))
+        constant(self, "frozen_zero", self.zero_point.to(self.grid.dtype))
 
-    def emit(self, x: Tensor) -> Tensor:
-        """The Q/DQ pair."""
+    def emit(self, x: Tensor, on_grid: bool = False) -> Tensor:
+        """The Q/DQ pair; behind a Clip where the codes are fewer than their container holds."""
+        if self.grid.clips and not on_grid:
+            scale, zero = self.scale().item(), self.zero_point.item()
+            x = x.clamp((self.grid.qmin - zero) * scale, (self.grid.qmax - zero) * scale)
         pair = [self.get_buffer("frozen_scale"), self.get_buffer("frozen_zero")]
         q = _symbolic("QuantizeLinear", [x, *pair], dtype=pair[1].dtype, shape=x.shape, version=19)
         return dequantize(q, pair[0], pair[1])
@@ -162,19 +219,36 @@ class SharedQuantizer(nn.Module):
         """Any shape to the same."""
         source = self._source[0]
         if source.mode == "export":
-            return source.emit(x)  # not through the module, whose name would stand in the pair's scope
+            return source.emit(x, self.moved)  # not through the module, whose name would stand in the pair's scope
         return x if self.moved else source.forward(x)
 
 
-class WeightQuantizer(Quantizer):
-    """Symmetric, zero point 0; one step per output channel (along `axis`) or one in all."""
+FRACTIONS = tuple(f / 40 for f in range(12, 41))
+DEAD = 2.0**-12
 
-    def __init__(self, spec: Weights, weight: Tensor, power_of_two: bool, axis: int = 0) -> None:
-        top = 2 ** (spec.bits - 1) - 1
-        others = tuple(a for a in range(weight.dim()) if spec.per == "tensor" or a != axis)
-        largest = weight.detach().abs().amax(others, keepdim=True)
-        super().__init__(tuple(largest.shape), -top, top, power_of_two)
-        self.set_scale(largest / top)
+
+class WeightQuantizer(Quantizer):
+    """Symmetric, zero point 0; one step per output channel (along `axis`) or one in all.
+
+    First steps (ours): the largest weight for 8 bits; for fewer the fraction of it that loses the least squared error.
+    A channel `DEAD` against the tensor's largest weight gets the step of one that is not, so its bias keeps its bits.
+    """
+
+    def __init__(self, grid: Grid, per: Literal["channel", "tensor"], weight: Tensor, axis: int = 0) -> None:
+        others = tuple(a for a in range(weight.dim()) if per == "tensor" or a != axis)
+        weight = weight.detach()
+        largest = weight.abs().amax(others, keepdim=True)
+        largest = largest.clamp_min(float(largest.max()) * DEAD)
+        super().__init__(tuple(largest.shape), grid)
+        self.set_scale((largest if grid.qmax == 127 else self._best(weight, largest, others)) / grid.qmax)
+
+    def _best(self, weight: Tensor, largest: Tensor, others: tuple[int, ...]) -> Tensor:
+        errors = []
+        for fraction in FRACTIONS:
+            self.set_scale(largest * fraction / self.grid.qmax)
+            step = self.scale().detach()
+            errors.append((self.codes(weight).detach() * step - weight).square().sum(others, keepdim=True))
+        return largest * torch.tensor(FRACTIONS)[torch.stack(errors).argmin(0)]
 
 
 def constant(module: nn.Module, name: str, value: Tensor) -> None:

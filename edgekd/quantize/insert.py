@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Literal
 
 import torch
 from torch import Tensor, fx, nn
 
-from edgekd.errors import RequestError
-from edgekd.quantize.capture import BATCH_NORM, DROPOUT, Captured
-from edgekd.quantize.fake import ActivationQuantizer, Mode, SharedQuantizer
-from edgekd.quantize.placement import place
-from edgekd.quantize.weighted import KINDS, Norm, QuantWeighted
+from edgekd.errors import RequestError, nearest
+from edgekd.quantize.capture import Captured
+from edgekd.quantize.fake import ActivationQuantizer, Grid, Mode, SharedQuantizer, activation_grid, weight_grid
+from edgekd.quantize.operators import BATCH_NORM, DROPOUT, WEIGHTED
+from edgekd.quantize.placement import KNOWN_RANGES, Op, nonnegative, place
+from edgekd.quantize.weighted import Norm, QuantWeighted, Settings, is_grouped_transpose
 from edgekd.schema.recipe import Calibration
 from edgekd.schema.target import Arithmetic
 
 Ranges = Sequence[tuple[float, float]]
 """Known range of each input, in the order of the network's arguments."""
+Keep = Mapping[str, Literal["float", 8, 4, 2]]
+"""Layer, or a pattern of layers -> bits of its weights, or `float`."""
 
 
 class Tap(nn.Module):
@@ -59,16 +64,16 @@ class Quantized:
         """Activation ranges and batch norm statistics stay from now on."""
         for quantizer in self.activations.values():
             quantizer.log_scale.requires_grad_(False)
-        for operator in self.weighted.values():
-            if operator.norm is not None:
-                operator.norm.frozen = True
+        for norm in (m for m in self.module.modules() if isinstance(m, Norm)):
+            norm.frozen = True
 
     def weights(self) -> dict[str, Tensor]:
         """Every weight under the name it has in the eager network."""
-        own = ("quantizer_", "weighted_")
+        own = ("quantizer_", "weighted_", "norm_")
         out = {n: p.detach() for n, p in self.module.named_parameters() if not n.startswith(own)}
-        for operator in self.weighted.values():
-            out |= operator.trained()
+        for part in self.module.modules():
+            if isinstance(part, QuantWeighted | Norm):
+                out |= part.trained()
         return out
 
     def state(self) -> dict[str, Tensor]:
@@ -94,44 +99,106 @@ class Quantized:
 
 
 def insert(
-    captured: Captured, arithmetic: Arithmetic, ranges: Ranges, calibration: Calibration | None = None
+    captured: Captured,
+    arithmetic: Arithmetic,
+    ranges: Ranges,
+    calibration: Calibration | None = None,
+    keep: Keep | None = None,
 ) -> Quantized:
-    """Quantize the captured graph in place."""
-    graph, module = captured.module.graph, captured.module
-    po2 = arithmetic.scale == "power-of-two"
-    scales = place(captured.ops, captured.outputs, arithmetic.placement)
-    known = {op.output: (0.0, 1.0) for op in captured.ops if op.type == "Sigmoid"}
-    known |= dict(zip(captured.inputs, ranges, strict=True))
+    """Quantize the captured graph in place; `keep` names layers of other weight bits, or that stay float.
+
+    Raises RequestError where a weight is not a plain parameter, or `keep` names no layer.
+    """
+    kept = kept_layers(keep or {}, list(captured.weighted))
+    floats = {key for key, bits in kept.items() if bits == "float"}
+    scales = place(captured.ops, captured.outputs, arithmetic.placement, floats)
+    activations, scopes = _insert_activations(captured, arithmetic, scales, ranges, calibration)
+    weighted: dict[str, QuantWeighted] = {}
+    for op in captured.ops:
+        if op.type not in WEIGHTED or op.type not in arithmetic.placement.quantize or op.output in floats:
+            continue
+        _check_weights(captured, op)
+        spec = weight_grid(arithmetic, int(kept.get(op.output, arithmetic.weights.bits)))
+        weighted[op.output] = _insert_weighted(
+            captured, op, f"weighted_{len(weighted)}", spec, arithmetic, activations[scales[op.inputs[0]]]
+        )
+    _train_norms(captured.module)
+    _train_dropout(captured.module)
+    captured.module.graph.eliminate_dead_code()
+    captured.module.recompile()
+    return Quantized(captured.module, activations, weighted, scopes)
+
+
+def kept_layers(keep: Keep, layers: Sequence[str]) -> dict[str, int | str]:
+    """Layer -> bits or `float`, patterns resolved. Raises RequestError for one that names no layer."""
+    out: dict[str, int | str] = {}
+    for pattern, bits in keep.items():
+        found = [layer for layer in layers if fnmatchcase(layer, pattern)]
+        if not found:
+            raise RequestError(f"`quantize.keep` names `{pattern}`, which is no layer", nearest(pattern, layers))
+        out |= dict.fromkeys(found, bits)
+    return out
+
+
+def _insert_activations(
+    captured: Captured, arithmetic: Arithmetic, scales: dict[str, str], ranges: Ranges, calibration: Calibration | None
+) -> tuple[dict[str, ActivationQuantizer], dict[str, str]]:
+    """A quantizer behind every value that has a scale, its own or another's."""
+    policy = arithmetic.placement
+    known = {op.output: KNOWN_RANGES[op.type] for op in captured.ops if op.type in KNOWN_RANGES}
+    if policy.input == "known":
+        known |= dict(zip(captured.inputs, ranges, strict=True))
+    moved = {op.output for op in captured.ops if op.moves and op.type in policy.shared and len(op.inputs) == 1}
+    positive = nonnegative(captured.ops)
     activations: dict[str, ActivationQuantizer] = {}
     scopes: dict[str, str] = {}
-    moved = {op.output for op in captured.ops if op.type in arithmetic.placement.shared and len(op.inputs) == 1}
     for i, (value, source) in enumerate(scales.items()):
         quantizer: nn.Module
         if value == source:
-            others = [v for v, s in scales.items() if s == value != v and v not in moved]
+            users = [v for v, s in scales.items() if s == value]
+            others = [v for v in users if v != value and v not in moved]
             fixed = None if others else known.get(value)  # a known range holds only where nothing else shares it
-            quantizer = activations[value] = ActivationQuantizer(arithmetic.activations, po2, fixed, calibration)
+            grid = activation_grid(arithmetic, positive.issuperset(users))
+            quantizer = activations[value] = ActivationQuantizer(grid, fixed, calibration)
         else:
             quantizer = SharedQuantizer(activations[source], value in moved)
         scopes[f"quantizer_{i}"] = value
-        _after(module, captured.nodes[value], f"quantizer_{i}", quantizer)
+        _after(captured.module, captured.nodes[value], f"quantizer_{i}", quantizer)
+    return activations, scopes
 
-    weighted: dict[str, QuantWeighted] = {}
-    for op in captured.ops:
-        if op.type in KINDS and op.type in arithmetic.placement.quantize and op.inputs[0] in scales:
-            name, end = f"weighted_{len(weighted)}", captured.nodes[op.output]
-            node = captured.weighted[op.output]
-            operator = _weighted(captured, op.type, op.output, arithmetic, activations[scales[op.inputs[0]]])
-            module.add_submodule(name, operator)
-            with graph.inserting_after(end):
-                new = graph.call_module(name, (node.args[0],))
-            new.meta = dict(node.meta)
-            end.replace_all_uses_with(new)
-            weighted[op.output] = operator
-    _train_dropout(module)
-    graph.eliminate_dead_code()
-    module.recompile()
-    return Quantized(module, activations, weighted, scopes)
+
+def _insert_weighted(
+    captured: Captured, op: Op, name: str, grid: Grid, arithmetic: Arithmetic, source: ActivationQuantizer
+) -> QuantWeighted:
+    """The operator with quantized weight and bias in place of the node, the batch norm behind it included."""
+    module, node, end = captured.module, captured.weighted[op.output], captured.nodes[op.output]
+    weight_name, bias_name = _names(node)
+    tensors = module.get_parameter(weight_name), module.get_parameter(bias_name) if bias_name else None
+    norm = _norm(module, end) if end.target is BATCH_NORM else None
+    per = "tensor" if is_grouped_transpose(op.type, node) else arithmetic.weights.per
+    flat = op.type != "Gemm" or node.meta["val"].dim() == 2
+    settings = Settings(op.type, node.target, (weight_name, bias_name), tuple(node.args[3:]), flat)
+    operator = QuantWeighted(settings, tensors, grid, per, source, norm)
+    module.add_submodule(name, operator)
+    with module.graph.inserting_after(end):
+        new = module.graph.call_module(name, (node.args[0],))
+    new.meta = dict(node.meta)
+    end.replace_all_uses_with(new)
+    return operator
+
+
+def _names(node: fx.Node) -> tuple[str, str]:
+    weight, bias = (*node.args, None)[1:3]
+    return str(weight.target), str(bias.target) if isinstance(bias, fx.Node) else ""  # type: ignore[union-attr]
+
+
+def _check_weights(captured: Captured, op: Op) -> None:
+    if op.output not in captured.weighted:
+        where = captured.line(op.output)
+        raise RequestError(
+            f"the weight of `{op.output}` ({op.type}, {where}) is computed in the network, so it cannot be quantized",
+            "use a module with a weight of its own, such as `nn.Conv2d`, or list it in `stays_float` of a descriptor",
+        )
 
 
 def tap(captured: Captured, path: str) -> Tap:
@@ -155,37 +222,24 @@ def _after(module: fx.GraphModule, node: fx.Node, name: str, child: nn.Module) -
             reader.replace_input_with(node, new)
 
 
-_DEFAULTS = {
-    "Conv": (None, None, None, [1, 1], [0, 0], [1, 1], 1),
-    "ConvTranspose": (None, None, None, [1, 1], [0, 0], [0, 0], 1, [1, 1]),
-    "Gemm": (None, None, None),
-}
-
-
-def _weighted(
-    captured: Captured, kind: str, value: str, arithmetic: Arithmetic, source: ActivationQuantizer
-) -> QuantWeighted:
-    node, end, module = captured.weighted[value], captured.nodes[value], captured.module
-    args = (*node.args, *_DEFAULTS[kind][len(node.args) :])
-    weight_name, bias_name = (str(arg.target) if isinstance(arg, fx.Node) else "" for arg in args[1:3])
-    if kind == "ConvTranspose" and args[6] != 1:
-        raise RequestError(f"`{value}` is a grouped ConvTranspose, which cannot be quantized per channel", "ungroup it")
-    tensors = module.get_parameter(weight_name), module.get_parameter(bias_name) if bias_name else None
-    norm = _norm(module, end) if end.target is BATCH_NORM else None
-    po2 = arithmetic.scale == "power-of-two"
-    return QuantWeighted(
-        kind, tensors, (weight_name, bias_name), tuple(args[3:]), arithmetic.weights, po2, source, norm
-    )
-
-
 def _norm(module: fx.GraphModule, node: fx.Node) -> Norm:
     """The batch norm of a node `batch_norm(x, gamma, beta, mean, var, training, momentum, eps, cudnn)`."""
-    names = [str(arg.target) if isinstance(arg, fx.Node) else "" for arg in node.args[1:5]]
+    names = tuple(str(arg.target) if isinstance(arg, fx.Node) else "" for arg in node.args[1:5])
     mean, var = (module.get_buffer(name) for name in names[2:])
     gamma = module.get_parameter(names[0]) if names[0] else torch.ones_like(mean)
     beta = module.get_parameter(names[1]) if names[1] else torch.zeros_like(mean)
     momentum, eps = float(node.args[6]), float(node.args[7])  # type: ignore[arg-type]
-    return Norm((gamma, beta, mean, var), tuple(names), eps, momentum)
+    return Norm((gamma, beta, mean, var), names, eps, momentum)
+
+
+def _train_norms(module: fx.GraphModule) -> None:
+    """A batch norm that is folded nowhere follows train() and eval() too."""
+    for i, node in enumerate([n for n in module.graph.nodes if n.target is BATCH_NORM and n.users]):
+        module.add_submodule(f"norm_{i}", _norm(module, node))
+        with module.graph.inserting_after(node):
+            new = module.graph.call_module(f"norm_{i}", (node.args[0],))
+        new.meta = dict(node.meta)
+        node.replace_all_uses_with(new)
 
 
 def _train_dropout(module: fx.GraphModule) -> None:
@@ -204,6 +258,9 @@ def calibrate(quantized: Quantized, batches: list[tuple[Tensor, ...]]) -> None:
     with torch.no_grad():
         for inputs in batches:
             quantized.module(*inputs)
-    for quantizer in quantized.activations.values():
-        quantizer.finish()
+    for value, quantizer in quantized.activations.items():
+        try:
+            quantizer.finish()
+        except RequestError as error:
+            raise RequestError(f"{error.message}, first at `{value}`", error.hint) from None
     quantized.mode("quantize")

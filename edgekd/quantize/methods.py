@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save
@@ -26,19 +27,23 @@ Batch = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Source:
-    """What training needs of a student: batches, the network's inputs in them, the task's loss, taps, ranges."""
+    """What training needs of a student: batches, the network's inputs in them, the task's loss, taps, ranges.
+
+    The loss gets what the network gives: a Tensor, or a tuple where it has several outputs.
+    """
 
     batches: Callable[[int], Batch]
     inputs: Callable[[Batch], tuple[Tensor, ...]]
-    loss: Callable[[Tensor, Batch], Tensor]
+    loss: Callable[[Any, Batch], Tensor]
+    """Of the network's outputs, in the structure the network gives them."""
     taps: tuple[str, ...]
     ranges: Ranges
 
 
 def ptq(net: nn.Module, source: Source, arithmetic: Arithmetic, config: Quantize, folder: Path) -> None:
     """Post-training quantization, the control of QAT: calibrate, keep the weights, write both to `folder`."""
-    captured = capture(net, source.inputs(source.batches(0)))
-    quantized = insert(captured, arithmetic, source.ranges, config.calibration)
+    captured = capture(net, source.inputs(source.batches(0)), any_batch=True)
+    quantized = insert(captured, arithmetic, source.ranges, config.calibration, config.keep)
     calibrate(quantized, _calibration(source, config))
     save_quantized(net, quantized, folder)
 
@@ -60,16 +65,16 @@ def qat(
     for each in (net, teacher):
         each.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     example = source.inputs(source.batches(0))
-    captured, observed = capture(net, example), capture(teacher.requires_grad_(False), example)
+    captured, observed = capture(net, example, any_batch=True), capture(teacher.requires_grad_(False), example)
     taps = [(tap(captured, path), tap(observed, path)) for path in source.taps]
-    quantized = insert(captured, arithmetic, source.ranges, config.calibration)
+    quantized = insert(captured, arithmetic, source.ranges, config.calibration, config.keep)
     calibrate(quantized, _calibration(source, config))
 
     def losses(model: nn.Module, batch: Batch) -> Losses:
         inputs = source.inputs(batch)
         with torch.no_grad():
             observed.module.to(inputs[0].device)(*inputs)
-        parts = {"task": source.loss(_single(model(*inputs)), batch)}
+        parts = {"task": source.loss(model(*inputs), batch)}
         for path, (student_tap, teacher_tap) in zip(source.taps, taps, strict=True):
             parts[f"dfd {path}"] = config.dfd * dfd(student_tap.value, teacher_tap.value)
         return parts
@@ -83,10 +88,6 @@ def qat(
     fit(quantized.module, optimizer, losses, source.batches,
         steps=config.steps, warmup=0.0, folder=folder, tick=tick, at_step=freeze)  # fmt: skip
     save_quantized(net, quantized, folder)
-
-
-def _single(outputs: Tensor | tuple[Tensor, ...]) -> Tensor:
-    return outputs if isinstance(outputs, Tensor) else outputs[0]
 
 
 def _calibration(source: Source, config: Quantize) -> list[tuple[Tensor, ...]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -16,13 +16,30 @@ class Op:
     type: str
     inputs: tuple[str, ...]
     output: str
+    moves: bool = False
+    """Whether it only moves values, so that codes stay codes."""
 
 
-def place(ops: Sequence[Op], outputs: Iterable[str], policy: Placement) -> dict[str, str]:
+NONNEGATIVE = ("Relu", "Sigmoid", "Softmax", "HardSigmoid")
+KNOWN_RANGES = dict.fromkeys(("Sigmoid", "Softmax", "HardSigmoid"), (0.0, 1.0))
+
+
+def nonnegative(ops: Sequence[Op]) -> set[str]:
+    """Values that cannot be negative: behind a Relu and the like, and what only moves such values."""
+    out: set[str] = set()
+    for op in ops:
+        if op.type in NONNEGATIVE or (op.moves and op.inputs and out.issuperset(op.inputs)):
+            out.add(op.output)
+    return out
+
+
+def place(
+    ops: Sequence[Op], outputs: Iterable[str], policy: Placement, keep_float: Container[str] = ()
+) -> dict[str, str]:
     """Which values pass a quantizer, in graph order: value -> the value whose scale it uses (mostly itself).
 
-    A value is quantized when an operator of `policy.quantize` reads it and the two are not fused, or when it is an
-    output and outputs are quantized. An operator of `policy.shared` hands its input's scale on.
+    A value is quantized when an operator of `policy.quantize`, not one of `keep_float`, reads it and the two are not
+    fused, or when it is an output and outputs are quantized. An operator of `policy.shared` hands its input's scale on.
     """
     made_by = {op.output: op for op in ops}
     readers: dict[str, list[Op]] = {}
@@ -32,7 +49,7 @@ def place(ops: Sequence[Op], outputs: Iterable[str], policy: Placement) -> dict[
     outputs = set(outputs)
     wanted = set(outputs) if policy.output == "quantized" else set()
     for op in ops:
-        if op.type in policy.quantize:
+        if op.type in policy.quantize and op.output not in keep_float:
             fused = _fused_input(op, made_by, readers, outputs, policy)
             wanted |= {value for value in op.inputs if value != fused}
 

@@ -2,53 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
-from edgekd.quantize.fake import ActivationQuantizer, WeightQuantizer, constant, dequantize
-from edgekd.schema.target import Weights
+from edgekd.quantize.fake import ActivationQuantizer, Grid, WeightQuantizer, constant, dequantize
+
+AXES = {"Conv": 0, "ConvTranspose": 1, "Gemm": 0}
+"""Axis of the output channels in an operator's weight."""
+TINY = 1e-6
+INT32 = 2**31 - 1
 
 
 @dataclass(frozen=True)
-class Kind:
-    """How an operator is computed, and which axis of its weight is the output channel's."""
+class Settings:
+    """A weighted operator of the network: its ONNX type, torch's function, the names and options it has there."""
 
-    compute: Callable[..., Tensor]
-    axis: int
-    channels: tuple[int, ...]
-    """Shape of a per-channel vector against the output."""
+    kind: str
+    compute: Any
+    names: tuple[str, str]
+    options: tuple[Any, ...]
+    flat: bool = True
+    """False: a Linear on more than two dimensions, which ONNX writes as MatMul and Add."""
 
 
-KINDS = {
-    "Conv": Kind(torch.conv2d, 0, (-1, 1, 1)),
-    "ConvTranspose": Kind(torch.conv_transpose2d, 1, (-1, 1, 1)),
-    "Gemm": Kind(nn.functional.linear, 0, (-1,)),
-}
+def is_grouped_transpose(kind: str, node: fx.Node) -> bool:
+    """Whether a node is a ConvTranspose of several groups, whose channels do not lie along one axis."""
+    return kind == "ConvTranspose" and bool((*node.args, *[1] * 7)[6] != 1)
 
 
 class Norm(nn.Module):
-    """Batch norm behind a weighted operator; the tensors are the network's own."""
+    """Batch norm, on its own or folded into a weighted operator; the tensors are the network's own."""
 
     mean: Tensor
     var: Tensor
+    gamma: Tensor
+    beta: Tensor
 
     def __init__(
         self, tensors: tuple[Tensor, Tensor, Tensor, Tensor], names: tuple[str, ...], eps: float, momentum: float
     ):
         super().__init__()
-        self.gamma, self.beta = (nn.Parameter(t) if not isinstance(t, nn.Parameter) else t for t in tensors[:2])
-        self.register_buffer("mean", tensors[2])
-        self.register_buffer("var", tensors[3])
+        for name, tensor in zip(("gamma", "beta", "mean", "var"), tensors, strict=True):
+            if isinstance(tensor, nn.Parameter):
+                self.register_parameter(name, tensor)
+            else:
+                self.register_buffer(name, tensor)
         self.names, self.eps, self.momentum, self.frozen = names, eps, momentum, False
+
+    @property
+    def live(self) -> bool:
+        """Whether it normalises by the batch."""
+        return self.training and not self.frozen
 
     @property
     def gain(self) -> Tensor:
         """`gamma / sqrt(var + eps)`, what folding multiplies the weight by."""
         return self.gamma / torch.sqrt(self.var + self.eps)
+
+    @property
+    def safe_gain(self) -> Tensor:
+        """The gain, 1 where it is 0: what a channel that is still closed is trained with."""
+        return torch.where(self.gain.abs() > TINY, self.gain, 1.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, ...) to the same."""
+        return torch.batch_norm(
+            x, self.gamma, self.beta, self.mean, self.var, self.live, self.momentum, self.eps, False
+        )
+
+    def trained(self) -> dict[str, Tensor]:
+        """Every tensor under the name it has in the eager network."""
+        parts = zip(self.names, (self.gamma, self.beta, self.mean, self.var), strict=True)
+        return {name: value.detach() for name, value in parts if name}
 
 
 class QuantWeighted(nn.Module):
@@ -59,73 +87,87 @@ class QuantWeighted(nn.Module):
     """
 
     def __init__(
-        self, kind: str, tensors: tuple[nn.Parameter, nn.Parameter | None], names: tuple[str, str],
-        options: tuple[Any, ...], spec: Weights, power_of_two: bool, source: ActivationQuantizer, norm: Norm | None,
+        self, settings: Settings, tensors: tuple[nn.Parameter, nn.Parameter | None], grid: Grid,
+        per: Literal["channel", "tensor"], source: ActivationQuantizer, norm: Norm | None,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.kind, (self.weight, self.bias), self.names = KINDS[kind], tensors, names
-        self.options, self.norm = options, norm
+        self.settings, (self.weight, self.bias), self.norm, self.per = settings, tensors, norm, per
+        self.axis = AXES[settings.kind]
         self._source = (source,)
-        self.quantizer = WeightQuantizer(spec, self.folded()[0], power_of_two, self.kind.axis)
+        weight = self.weight if norm is None else self._scaled(norm.safe_gain)
+        self.quantizer = WeightQuantizer(grid, per, weight, self.axis)
+
+    def compute(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The operator itself."""
+        y: Tensor = self.settings.compute(x, weight, bias, *self.settings.options)
+        return y
 
     def folded(self) -> tuple[Tensor, Tensor | None]:
         """Weight and bias with batch norm in them."""
         if self.norm is None:
             return self.weight, self.bias
         gain, norm = self.norm.gain, self.norm
-        shape = [-1 if a == self.kind.axis else 1 for a in range(self.weight.dim())]
         offset = -norm.mean if self.bias is None else self.bias - norm.mean
-        return self.weight * gain.reshape(shape), norm.beta + offset * gain
+        return self._scaled(gain), norm.beta + offset * gain
+
+    def _scaled(self, gain: Tensor) -> Tensor:
+        return self.weight * gain.reshape([-1 if a == self.axis else 1 for a in range(self.weight.dim())])
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, O, H', W'), or (..., I) to (..., O)."""
         source = self._source[0]
         if source.mode == "export":
             return self._emit(x)
-        weight, bias = self.folded()
         if source.mode != "quantize":
-            return self.kind.compute(x, weight, bias, *self.options)
-        weight = self.quantizer.fake(weight)
-        if self.norm is not None and self.training and not self.norm.frozen:
-            return self._normalised(x, weight, self.norm)
-        grid = (self.quantizer.scale().flatten() * source.scale()).detach()
-        rounded = None if bias is None else bias + (torch.round(bias / grid) * grid - bias).detach()
-        return self.kind.compute(x, weight, rounded, *self.options)
+            return self.compute(x, *self.folded())
+        if self.norm is not None and self.norm.live:
+            return self._normalised(x, self.norm)
+        weight, bias = self.folded()
+        return self.compute(x, self.quantizer.fake(weight), None if bias is None else self._on_grid(bias))
 
-    def _normalised(self, x: Tensor, weight: Tensor, norm: Norm) -> Tensor:
-        y = self.kind.compute(x, weight, None, *self.options) / norm.gain.detach().reshape(self.kind.channels)
-        y = y if self.bias is None else y + self.bias.reshape(self.kind.channels)
-        return torch.batch_norm(
-            y, norm.gamma, norm.beta, norm.mean, norm.var, True, norm.momentum, norm.eps, False
-        )  # fmt: skip
+    def grid(self, channels: int) -> Tensor:
+        """`s_x * s_w`, the step of the accumulator, for each output channel."""
+        return (self.quantizer.scale().flatten() * self._source[0].scale()).expand(channels)
+
+    def _on_grid(self, bias: Tensor) -> Tensor:
+        grid = self.grid(len(bias)).detach()
+        rounded = torch.round(bias / grid).clamp(-INT32, INT32) * grid
+        return bias + (rounded - bias).detach()
+
+    def _normalised(self, x: Tensor, norm: Norm) -> Tensor:
+        gain = norm.safe_gain
+        channels = [-1] + [1] * (self.weight.dim() - 2)
+        y = self.compute(x, self.quantizer.fake(self._scaled(gain)), None) / gain.detach().reshape(channels)
+        return norm(y if self.bias is None else y + self.bias.reshape(channels))  # type: ignore[no-any-return]
 
     def freeze(self) -> None:
         """Fix weight and bias as integers with their scales, for export."""
         weight, bias = self.folded()
-        scale = self.quantizer.scale().flatten().expand(weight.shape[self.kind.axis])
-        self._fix("weight", self.quantizer.codes(weight), scale, torch.int8)
+        codes, scale = self.quantizer.codes(weight), self.quantizer.scale().flatten()
+        self._fix("weight", codes if self.settings.flat else codes.t(), scale, torch.int8)
         if bias is not None:
-            grid = scale * self._source[0].scale()
-            self._fix("bias", torch.round(bias / grid), grid, torch.int32)
+            grid = self.grid(len(bias))
+            self._fix("bias", torch.round(bias / grid).double().clamp(-INT32, INT32), grid, torch.int32)
 
     def _fix(self, name: str, codes: Tensor, scale: Tensor, dtype: torch.dtype) -> None:
+        whole = name == "weight" and self.per == "tensor"
         constant(self, f"{name}_codes", codes.to(dtype))
-        constant(self, f"{name}_scale", scale)
-        constant(self, f"{name}_zero", torch.zeros(len(scale), dtype=dtype))
+        constant(self, f"{name}_scale", scale[0] if whole else scale)
+        constant(self, f"{name}_zero", torch.zeros((() if whole else (len(scale),)), dtype=dtype))
 
     def _fixed(self, name: str, axis: int) -> Tensor:
         codes, scale, zero = (self.get_buffer(f"{name}_{part}") for part in ("codes", "scale", "zero"))
-        return dequantize(codes, scale, zero, axis)
+        return dequantize(codes, scale, zero, axis if scale.dim() else None)
 
     def _emit(self, x: Tensor) -> Tensor:
         has_bias = "bias_codes" in dict(self.named_buffers(recurse=False))
         bias = self._fixed("bias", 0) if has_bias else None
-        return self.kind.compute(x, self._fixed("weight", self.kind.axis), bias, *self.options)
+        if self.settings.flat:
+            return self.compute(x, self._fixed("weight", self.axis), bias)
+        y = torch.matmul(x, self._fixed("weight", 1))
+        return y if bias is None else y + bias
 
     def trained(self) -> dict[str, Tensor]:
-        """Every tensor under the name it has in the eager network."""
-        pairs: list[tuple[str, Tensor | None]] = [*zip(self.names, (self.weight, self.bias), strict=True)]
-        if self.norm is not None:
-            parts = (self.norm.gamma, self.norm.beta, self.norm.mean, self.norm.var)
-            pairs += [*zip(self.norm.names, parts, strict=True)]
+        """Weight and bias under the names they have in the eager network."""
+        pairs = zip(self.settings.names, (self.weight, self.bias), strict=True)
         return {name: value.detach() for name, value in pairs if value is not None}

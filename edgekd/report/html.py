@@ -19,9 +19,13 @@ from edgekd.graph.model import Graph, read_model
 from edgekd.report.charts import curves, differences
 from edgekd.store import write_atomic
 from edgekd.students.base import Task
-from edgekd.students.registry import find_student
+from edgekd.students.registry import bundled_task
 
 Figures = dict[tuple[str, str], Figure]
+COUNTS = {"parameters": "parameters", "macs": "multiply-accumulates", "weight_bytes": "weights and biases",
+          "peak_activation_bytes": "peak activations"}  # fmt: skip
+BARS = 40
+"""Samples up to which each has its bar in a chart."""
 
 
 def write_report(bundle: Bundle) -> Path:
@@ -30,7 +34,12 @@ def write_report(bundle: Bundle) -> Path:
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {"si": si, "interval": interval, "percent": lambda x: f"{x:.2%}"}
+    environment.filters |= {
+        "si": si,
+        "interval": interval,
+        "percent": lambda x: f"{x:.2%}",
+        "metric_title": metric_title,
+    }
     page = environment.get_template("template.html.jinja").render(**content(bundle))
     path = bundle.run / "report.html"
     write_atomic(path, page.encode())
@@ -41,7 +50,7 @@ def content(bundle: Bundle) -> dict[str, Any]:
     """Everything the template shows."""
     manifest, recipe = bundle.manifest, bundle.manifest.recipe
     latest: Figures = {(f.name, f.subject): f for f in bundle.ledger.read()}
-    task = find_student(recipe.student).make_task(recipe.data, recipe.seed)
+    task = bundled_task(bundle)
     gates = latest["failed gates", manifest.name]
     return {
         "manifest": manifest,
@@ -49,35 +58,52 @@ def content(bundle: Bundle) -> dict[str, Any]:
         "target": manifest.target,
         "task": task,
         "gates": gates,
-        "rows": _rows(bundle, latest, task.input_name, task.metric),
+        "metric": metric_title(task.metric),
+        "unit": f" {task.unit}" if task.unit else "",
+        "second": _second(latest, task, recipe.ship),
+        "rows": _rows(bundle, latest, task, _second(latest, task, recipe.ship)),
         "hops": [f for (name, _), f in latest.items() if name == "parity"],
         "costs": _costs(latest, [recipe.teacher, recipe.ship]),
         "latencies": [f for (name, _), f in latest.items() if name == "latency"],
-        "samples": _samples(bundle, task.input_name),
+        "samples": _samples(bundle, task.baseline),
+        "answers": _answers(bundle),
         "charts": [(title, Markup(svg)) for title, svg in _charts(bundle, latest, task)],
         "engines": {name: (record, read_artifact(bundle.path / "artifacts" / name))
                     for name, record in manifest.engines.items()},
         "io": Graph(read_model(bundle.path / "graph.onnx")).io,
         "recipe_json": json.dumps(recipe.plain(), indent=1),
         "target_json": json.dumps(manifest.target.plain(), indent=1),
-        "titles": {task.input_name: task.input_name, **{name: arm.title for name, arm in manifest.arms.items()}},
+        "titles": {name: arm.title for name, arm in manifest.arms.items()},
     }  # fmt: skip
 
 
-def _rows(bundle: Bundle, latest: Figures, raw: str, metric: str) -> list[dict[str, Any]]:
-    """The table of arms and artifacts."""
-    manifest = bundle.manifest
-    subjects = [raw, *manifest.arms, *manifest.engines]
+def metric_title(metric: str) -> str:
+    """A short name is an abbreviation: `psnr` as `PSNR`, `accuracy` as it is."""
+    return metric.upper() if len(metric) <= 4 else metric
+
+
+def _second(latest: Figures, task: Task, ship: str) -> str | None:
+    """The metric shown beside the task's own, if it has another: the first in the ledger."""
+    measured = [f.name for f in latest.values() if f.subject == ship and f.kind == "measured"]
+    return next((name for name in measured if name not in (task.metric, "retained")), None)
+
+
+def _rows(bundle: Bundle, latest: Figures, task: Task, second: str | None) -> list[dict[str, Any]]:
+    """The table of arms and artifacts; gains count from the baseline, where the task has one."""
+    manifest, metric = bundle.manifest, task.metric
+    subjects = [*([task.baseline] if task.baseline else []), *manifest.arms, *manifest.engines]
+    base = latest[metric, task.baseline].value if task.baseline else 0.0
     titles = {name: arm.title for name, arm in manifest.arms.items()}
     return [
         {
             "title": titles.get(subject, subject),
             "engine": subject in manifest.engines,
             "ship": subject == manifest.recipe.ship,
+            "teacher": subject == manifest.recipe.teacher,
             "stand_in": subject in manifest.engines and manifest.engines[subject].role == "stand-in",
             "metric": latest[metric, subject],
-            "ssim": latest.get(("ssim", subject)),
-            "gain": latest[metric, subject].value - latest[metric, raw].value,
+            "second": latest.get((second or "", subject)),
+            "gain": latest[metric, subject].value - base,
             "retained": latest.get(("retained", subject)),
         }
         for subject in subjects
@@ -86,9 +112,7 @@ def _rows(bundle: Bundle, latest: Figures, raw: str, metric: str) -> list[dict[s
 
 
 def _costs(latest: Figures, arms: list[str]) -> list[dict[str, Any]]:
-    titles = {"parameters": "parameters", "macs": "multiply-accumulates", "weight_bytes": "weights and biases",
-              "peak_activation_bytes": "peak activations"}  # fmt: skip
-    return [{"title": title, "figures": [latest[name, arm] for arm in arms]} for name, title in titles.items()]
+    return [{"title": title, "figures": [latest[name, arm] for arm in arms]} for name, title in COUNTS.items()]
 
 
 def _charts(bundle: Bundle, latest: Figures, task: Task) -> Iterator[tuple[str, str]]:
@@ -111,27 +135,34 @@ def _charts(bundle: Bundle, latest: Figures, task: Task) -> Iterator[tuple[str, 
         for name, arm in arms.items()
         if name != teacher
     }
-    if columns:
-        yield (
-            f"Difference to {arms[teacher].title}, each crop",
-            differences(columns, f"{task.metric.upper()}, {task.unit}"),
-        )
+    if columns and len(full) <= BARS:
+        unit = f", {task.unit}" if task.unit else ""
+        title = f"Difference to {arms[teacher].title}, each sample"
+        yield title, differences(columns, f"{metric_title(task.metric)}{unit}")
 
 
-def _samples(bundle: Bundle, raw: str) -> list[dict[str, Any]]:
+def _samples(bundle: Bundle, raw: str | None) -> list[dict[str, Any]]:
     """Pictures by sample: what is seen, and the error below it."""
     recipe, arms, folder = bundle.manifest.recipe, bundle.manifest.arms, bundle.run / "pictures"
     out = []
     for truth in sorted(folder.glob("*--truth.png")):
         sample = truth.name.removesuffix("--truth.png")
         columns = []
-        for subject in (raw, recipe.teacher, recipe.ship):
+        for subject in (*([raw] if raw else []), recipe.teacher, recipe.ship):
             path = folder / f"{sample}--{subject}.png"
             title = arms[subject].title if subject in arms else subject
             columns.append({"title": title, "picture": _inline(path),
                             "error": _inline(path.with_name(f"{sample}--{subject}--error.png"))})  # fmt: skip
         out.append({"id": sample, "columns": columns, "truth": _inline(truth)})
     return out
+
+
+def _answers(bundle: Bundle) -> list[dict[str, Any]]:
+    """Samples whose answers are told in words, with their pictures."""
+    folder = bundle.run / "pictures"
+    path = folder / "answers.json"
+    told = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    return [entry | {"picture": _inline(folder / entry["picture"])} for entry in told]
 
 
 def _inline(path: Path) -> str:

@@ -1,28 +1,38 @@
-"""The io record: how raw data become the network's input, and its output an answer (version 1).
+"""The io record: how raw data become the network's input, and its output an answer (version 2).
 
 It travels in the portable graph's metadata and in the manifest, so that the same answer is computed everywhere.
+Version 1 knew colour pictures alone; its records are read as they are.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from edgekd.schema.base import Strict
 
+CHANNELS = {"RGB": 3, "L": 1}
+
 
 class ImageInput(Strict):
-    """A colour picture as a network's input."""
+    """A picture as a network's input."""
 
     name: str = Field(description="Tensor name in the graph.")
     shape: tuple[int, int, int, int] = Field(description="Batch, channels, height, width.")
     layout: Literal["NCHW"] = "NCHW"
-    color: Literal["RGB"] = "RGB"
+    color: Literal["RGB", "L"] = Field("RGB", description="`RGB`: three channels; `L`: one, grey.")
     scale: float = Field(1 / 255, description="Pixel codes 0..255 times this give the range [0, 1].")
     mean: tuple[float, ...] = Field(description="Subtracted per channel after scaling.")
     std: tuple[float, ...] = Field(description="Divided by per channel after the mean.")
     resize: Literal["none"] = Field("none", description="`none`: pictures must have the input's size.")
+
+    @model_validator(mode="after")
+    def _channels_agree(self) -> ImageInput:
+        wanted = CHANNELS[self.color]
+        if not self.shape[1] == len(self.mean) == len(self.std) == wanted:
+            raise ValueError(f"`{self.name}` is {self.color}: `shape`, `mean` and `std` need {wanted} channels")
+        return self
 
 
 class ImageOutput(Strict):
@@ -34,9 +44,30 @@ class ImageOutput(Strict):
     std: tuple[float, ...]
 
 
+class ClassesOutput(Strict):
+    """One value a class, (1, C): after the activation, a share or a logit for each label."""
+
+    name: str
+    decode: Literal["classes"] = "classes"
+    labels: tuple[str, ...] = Field(min_length=1, description="Names of the classes, in the output's order.")
+    activation: Literal["softmax", "sigmoid", "none"] = Field(
+        "softmax", description="What decoding applies; the graph gives out what stands before it."
+    )
+
+
+class TensorOutput(Strict):
+    """Values as they are, the batch axis taken off."""
+
+    name: str
+    decode: Literal["tensor"] = "tensor"
+
+
+Output = Annotated[ImageOutput | ClassesOutput | TensorOutput, Field(discriminator="decode")]
+
+
 class IoRecord(Strict):
     """Inputs and outputs of a graph."""
 
-    version: Literal[1] = 1
-    inputs: tuple[ImageInput, ...]
-    outputs: tuple[ImageOutput, ...]
+    version: Literal[1, 2] = 2
+    inputs: tuple[ImageInput, ...] = Field(min_length=1)
+    outputs: tuple[Output, ...] = Field(min_length=1)

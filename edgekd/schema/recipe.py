@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -17,6 +18,9 @@ class Train(Strict):
     lr: float = Field(gt=0, description="Peak learning rate of AdamW; cosine to zero.")
     warmup: float = Field(0.05, ge=0, lt=1, description="Share of the steps with a rising learning rate.")
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay.")
+    precision: Literal["float32", "bf16"] = Field(
+        "float32", description="`bf16`: autocast; weights and losses stay float32."
+    )
 
 
 class Calibration(Strict):
@@ -38,6 +42,10 @@ class Quantize(Strict):
     calibration: Calibration = Field(default_factory=Calibration, description="The first ranges.")
     freeze: float = Field(0.8, gt=0, le=1, description="Share of the steps after which ranges stay fixed.")
     dfd: float = Field(0.02, ge=0, description="Weight of the bottleneck distillation loss.")
+    keep: dict[str, Literal["float", 8, 4, 2]] = Field(
+        default_factory=dict,
+        description="Layers that differ: a layer's name or a pattern, to the bits of its weights or `float`.",
+    )
 
 
 class Arm(Strict):
@@ -48,6 +56,9 @@ class Arm(Strict):
     )
     title: str = Field("", description="Name shown in tables.")
     set: dict[str, Any] = Field(default_factory=dict, description="Overrides of this recipe for this arm only.")
+    arithmetic: dict[str, Any] = Field(
+        default_factory=dict, description="Overrides of the target's arithmetic for this arm only."
+    )
 
 
 class Deploy(Strict):
@@ -60,9 +71,11 @@ class Deploy(Strict):
 class Gates(Strict):
     """What must hold; a gate that does not ends the run with exit code 1."""
 
-    min_gain: float = Field(ge=0, description="Least gain of the shipped artifact's metric over the input's.")
+    min_gain: float | None = Field(
+        None, description="Least gain of the shipped artifact's mean metric over the baseline; none: not asked."
+    )
     min_retained: float = Field(
-        ge=0, le=1, description="Least (artifact - input) / (FP32 - input) of the metric's means."
+        ge=0, le=1, description="Least (artifact - baseline) / (FP32 - baseline) of the metric's means."
     )
     max_engine_drop: float = Field(
         0.05, ge=0, description="Largest mean drop of the metric from the golden interpreter to an engine."
@@ -82,7 +95,10 @@ class Recipe(Strict):
     """One declared run."""
 
     schema_version: Literal[1] = Field(alias="schema", description="Version of this schema.")
-    student: str = Field(description="A student of `edgekd students`.")
+    student: str = Field(
+        description="A student of `edgekd students`, or `FILE.py:CLASS`, the file seen from the recipe's folder."
+    )
+    task: str = Field("", description="`FILE.py:CLASS` where the task is a class of its own; else the student's.")
     seed: int = Field(0, ge=0, description="Seed of weights, sampling and noise.")
     threads: int = Field(2, ge=1, description="CPU threads for training; part of what makes a run repeatable.")
     model: dict[str, Any] = Field(default_factory=dict, description="The student's own settings.")
@@ -105,6 +121,11 @@ class Recipe(Strict):
         if self.arms[self.ship].method not in ("ptq", "qat"):
             raise ValueError(f"`ship` names `{self.ship}`, which is not quantized; use an arm with method `qat`")
         return self
+
+    @property
+    def name(self) -> str:
+        """The student in a word: of a person's own file its stem."""
+        return PurePath(self.student.rpartition(":")[0] or self.student).stem
 
     @property
     def teacher(self) -> str:

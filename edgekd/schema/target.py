@@ -21,9 +21,12 @@ class Weights(Strict):
 class Activations(Strict):
     """How activations become integers. One scale per tensor; the full range of the type is used."""
 
-    bits: Literal[8] = Field(8, description="Bits of an activation code.")
-    signed: bool = Field(description="True: codes [-128, 127]; false: codes [0, 255].")
-    symmetric: bool = Field(description="True: the zero point is 0 (signed) or 128 (unsigned); false: affine.")
+    bits: Literal[8, 4] = Field(8, description="Bits of an activation code.")
+    signed: bool = Field(description="True: codes [-128, 127]; false: codes [0, 255]; for 8 bits.")
+    symmetric: bool = Field(description="True: the zero point is in the middle (0, or 128 unsigned); false: affine.")
+    unsigned_relu: bool = Field(
+        False, description="Values that cannot be negative (behind Relu, Sigmoid, Softmax) get unsigned codes from 0."
+    )
 
 
 class Placement(Strict):
@@ -38,9 +41,21 @@ class Placement(Strict):
     shared: tuple[str, ...] = Field(
         (), description="Operators that move codes without changing them: output and input share one scale."
     )
+    stays_float: tuple[str, ...] = Field(
+        (), description="Operators that compute in float whatever their neighbours do; none is in `quantize`."
+    )
+    input: Literal["known", "observed"] = Field(
+        "known", description="Range of the network's inputs: what the io record implies, or what calibration sees."
+    )
     output: Literal["quantized", "float"] = Field(
         "quantized", description="Whether the network's outputs pass a quantizer."
     )
+
+    @model_validator(mode="after")
+    def _one_place_each(self) -> Placement:
+        if both := sorted({*self.stays_float} & {*self.quantize}):
+            raise ValueError(f"`{both[0]}` is both in `quantize` and in `stays_float`")
+        return self
 
 
 class Arithmetic(Strict):
@@ -53,11 +68,27 @@ class Arithmetic(Strict):
     bias: Literal["accumulator"] = Field(
         "accumulator", description="Biases are rounded to the grid of input scale times weight scale."
     )
-    rounding: Literal["rne_f32"] = Field(
+    rounding: Literal["rne_f32", "tfl_double"] = Field(
         "rne_f32",
-        description="Requantisation: float32 multiplier, round half to even, as ONNX Runtime and OpenVINO do.",
+        description="Requantisation: float32 multiplier, half to even, as ONNX Runtime and OpenVINO do; or the integer "
+        "multiplier with two roundings of LiteRT's reference kernels, TFLM and Ethos-U.",
+    )
+    ties: Literal["even", "away"] = Field(
+        "even", description="How training rounds a half: to the even code, or away from zero."
+    )
+    simulated: bool = Field(
+        False, description="Codes of fewer than 8 bits are stored in 8, as no engine here runs them; tables say so."
     )
     placement: Placement = Field(description="Where quantizers sit.")
+
+
+def unrunnable(arithmetic: Arithmetic, sub_byte: tuple[int, ...]) -> str:
+    """Why an engine that runs weights of `sub_byte` bits beside 8 cannot run these integers; empty where it can."""
+    weights, activations = arithmetic.weights.bits, arithmetic.activations.bits
+    if arithmetic.simulated or (activations == 8 and weights in (8, *sub_byte)):
+        return ""
+    which = f"{weights}-bit weights" if weights != 8 else f"{activations}-bit activations"
+    return f"no engine here runs {which}; set `simulated = true` to train them in 8-bit containers"
 
 
 class StandIn(Strict):
@@ -78,8 +109,15 @@ class Engine(Strict):
     )
     opset: int = Field(20, ge=18, le=25, description="Highest ONNX opset the engine reads.")
     operators: tuple[str, ...] = Field(description="ONNX operators the engine runs, beside Q/DQ.")
+    sub_byte: tuple[Literal[4, 2], ...] = Field((), description="Weight bits under 8 that it runs as they are.")
     arithmetic: Arithmetic = Field(description="The integers that run.")
     stand_ins: tuple[StandIn, ...] = Field((), description="Engines here that compute the same arithmetic.")
+
+    @model_validator(mode="after")
+    def _bits_run(self) -> Engine:
+        if reason := unrunnable(self.arithmetic, self.sub_byte):
+            raise ValueError(reason)
+        return self
 
 
 class Cost(Strict):

@@ -14,27 +14,32 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Arrays = dict[str, NDArray[Any]]
+Raw = NDArray[np.uint8] | dict[str, NDArray[np.uint8]]
+"""A picture, (H, W, 3) or grey (H, W); of a network with several inputs, one by each input's name."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One evaluation sample: what the device sees, and the truth."""
+    """One evaluation sample: what the device sees, and the truth, whatever the task's score reads."""
 
     id: str
-    raw: NDArray[np.uint8]
-    truth: NDArray[np.uint8]
+    raw: Raw
+    truth: Any
 
 
 class Task(Protocol):
     """Data, encoding, decoding and metric; works where torch is not installed."""
 
     metric: str
+    """The metric that gates and tables are about: a key of what `score` gives."""
     unit: str
-    input_name: str
+    baseline: str | None
+    """What the raw input is called where it is an answer itself (a noisy picture), so that gains count from its score;
+    None where it is not: then they count from zero."""
     about: str
 
     def folders(self) -> tuple[str, ...]:
-        """Folders of data; their files' digests are part of every step's key."""
+        """Files and folders of data; their digests are part of every step's key."""
 
     def io(self, shape: tuple[int, int]) -> IoRecord:
         """The io record at a deployed (height, width)."""
@@ -42,14 +47,14 @@ class Task(Protocol):
     def evalset(self) -> list[Sample]:
         """Samples never trained on, always the same."""
 
-    def encode(self, raw: NDArray[np.uint8], io: IoRecord) -> Arrays:
+    def encode(self, raw: Any, io: IoRecord) -> Arrays:
         """A raw sample as the graph's inputs."""
 
-    def decode(self, outputs: Arrays, io: IoRecord) -> NDArray[np.uint8]:
+    def decode(self, outputs: Arrays, io: IoRecord) -> Any:
         """The graph's outputs as an answer."""
 
-    def score(self, prediction: NDArray[np.uint8], truth: NDArray[np.uint8]) -> dict[str, float]:
-        """Metrics of one answer, higher is better."""
+    def score(self, prediction: Any, truth: Any) -> dict[str, float]:
+        """Metrics of one answer, higher is better; tables and gates show their means over samples."""
 
 
 class Student(Protocol):
@@ -67,5 +72,5 @@ class Student(Protocol):
     def inputs(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
         """The network's inputs in a batch."""
 
-    def loss(self, outputs: Tensor, batch: dict[str, Tensor]) -> Tensor:
-        """The task's loss."""
+    def loss(self, outputs: Any, batch: dict[str, Tensor]) -> Tensor:
+        """The task's loss; `outputs` is what the network gives, a Tensor or a tuple of them."""

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 from edgekd.errors import MissingError, RequestError, nearest
+from edgekd.evidence import Bundle
+from edgekd.schema.recipes import PARTS, Part, beside, is_own
+from edgekd.students import own
 from edgekd.students.base import Student, Task
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a student's parts are, as `module:name`, imported when asked for."""
+    """Where a student's parts are, as `module:name` or `FILE.py:CLASS`, imported when asked for."""
 
     about: str
     task: str
@@ -27,18 +30,31 @@ class Entry:
 
     @property
     def recipe(self) -> Path:
-        """The student's default recipe."""
+        """The student's default recipe. Raises RequestError for a person's own, which has none."""
+        if is_own(self.student):
+            raise RequestError("a student of one's own has no default recipe", f"`{own.PAGE}` shows how to write one")
         return Path(str(import_module(self.package).__file__)).parent / "recipe.toml"
+
+    def files(self, part: Part) -> dict[str, Path]:
+        """A person's own files behind a part, by their name below the part's folder; none of a shipped student."""
+        name: str = getattr(self, part)
+        return own.local_files(Path(name.rpartition(":")[0])) if is_own(name) else {}
+
+    def code(self, part: Part) -> list[str]:
+        """The modules of edgekd, or of an installed package, that a part runs."""
+        name: str = getattr(self, part)
+        return own.edgekd_modules(self.files(part)) if is_own(name) else [name.partition(":")[0]]
 
     def make_task(self, data: dict[str, Any], seed: int) -> Task:
         """The task, settings checked. numpy only."""
-        made: Task = _load(self.task)(data, seed)
+        both = is_own(self.task) and self.task == self.student
+        made: Task = _load(self.task, own.TASK)(*([{}] if both else []), data, seed)
         return made
 
     def make_student(self, model: dict[str, Any], data: dict[str, Any], seed: int) -> Student:
         """The training side. Raises MissingError where torch is not installed."""
         try:
-            made: Student = _load(self.student)(model, data, seed)
+            made: Student = _load(self.student, own.STUDENT)(model, data, seed)
         except ModuleNotFoundError as error:
             raise MissingError(f"training needs `{error.name}`", "pip install 'edgekd[train]'") from None
         return made
@@ -50,6 +66,11 @@ STUDENTS = {
         task="edgekd.students.qdr.task:DenoiseTask",
         student="edgekd.students.qdr.training:RestorationStudent",
     ),
+    "classifier": Entry(
+        about="small separable classifier of grey pictures: clothing that ships, or digits of a file of yours",
+        task="edgekd.students.classifier.task:ClassifyTask",
+        student="edgekd.students.classifier.training:ClassifierStudent",
+    ),
 }
 
 
@@ -58,14 +79,33 @@ def students() -> dict[str, Entry]:
     return {point.name: point.load() for point in entry_points(group="edgekd.students")} | STUDENTS
 
 
-def find_student(name: str) -> Entry:
-    """A student by name. Raises RequestError with the nearest name."""
+def find_student(name: str, task: str = "") -> Entry:
+    """A student by name or as `FILE.py:CLASS`, where the task may be a class of its own.
+
+    Raises RequestError with the nearest name.
+    """
     known = students()
+    if is_own(name):
+        return Entry("a student of one's own", task or name, name)
+    if name.endswith(".py"):
+        raise RequestError(f"`{name}` names a file, not a student", f"write `{name}:CLASS`")
     if name not in known:
         raise RequestError(f"unknown student `{name}`", nearest(name, sorted(known)))
-    return known[name]
+    return replace(known[name], task=task) if task else known[name]
 
 
-def _load(path: str) -> Any:
+def bundled_task(bundle: Bundle) -> Task:
+    """The task of a bundle; a person's own is that of the bundle's copy, which must be as it was bundled."""
+    recipe = bundle.manifest.recipe
+    copied = is_own(recipe.student) or is_own(recipe.task)
+    for name in (n for n in (bundle.changed() if copied else []) if n.partition("/")[0] in PARTS):
+        raise RequestError(f"`{name}` in the bundle is not what was bundled, so it is not run", "restore that file")
+    student, task = (beside(name, bundle.path) for name in (recipe.student, recipe.task))
+    return find_student(student, task).make_task(recipe.data, recipe.seed)
+
+
+def _load(path: str, parts: tuple[str, ...]) -> Any:
+    if is_own(path):
+        return own.load_class(path, parts)
     module, _, name = path.partition(":")
     return getattr(import_module(module), name)

@@ -9,7 +9,7 @@ import pickle
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
@@ -20,6 +20,7 @@ from edgekd.store import write_atomic
 
 Tick = Callable[[int, int, str], None]
 Losses = dict[str, Tensor]
+Precision = Literal["float32", "bf16"]
 SECONDS_BETWEEN_CHECKPOINTS = 2.0
 
 
@@ -40,6 +41,7 @@ def fit(
     folder: Path,
     tick: Tick,
     at_step: Callable[[int], None] = lambda step: None,
+    precision: Precision = "float32",
 ) -> None:
     """Train `net` in place for `steps`; the sum of `losses` is minimised.
 
@@ -47,7 +49,7 @@ def fit(
     `folder` ends with the weights of an uninterrupted one. Writes `curve.json` (every loss, every step).
     Raises GateFailedError when a loss stops being finite.
     """
-    fabric = Fabric(accelerator="auto", devices=1)
+    fabric = Fabric(accelerator="auto", devices=1, precision="bf16-mixed" if precision == "bf16" else "32-true")
     base = [group["lr"] for group in optimizer.param_groups]
     model, optimizer = fabric.setup(net, optimizer)
     done, curve = _resume(folder / "checkpoint.pt", net, optimizer, fabric.device)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from edgekd.errors import RequestError
 from edgekd.store import write_atomic
-from edgekd.train.loop import Tick, fit
+from edgekd.train.loop import Precision, Tick, fit
 
 Batches = Callable[[int], dict[str, Tensor]]
 Loss = Callable[[nn.Module, dict[str, Tensor]], Tensor]
@@ -31,12 +31,13 @@ def train_float(
     warmup: float,
     folder: Path,
     tick: Tick,
+    precision: Precision = "float32",
 ) -> None:
     """Train a float net with AdamW and write its weights to `folder`."""
     net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=weight_decay)
     fit(net, optimizer, lambda model, batch: {"task": loss(model, batch)}, batches,
-        steps=steps, warmup=warmup, folder=folder, tick=tick)  # fmt: skip
+        steps=steps, warmup=warmup, folder=folder, tick=tick, precision=precision)  # fmt: skip
     save_weights(net, folder)
 
 

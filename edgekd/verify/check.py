@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,10 +14,12 @@ from edgekd.devices.local import RUNNERS, can_run, open_session
 from edgekd.errors import MissingError, Problem, RequestError
 from edgekd.evidence import Bundle, Figure
 from edgekd.graph import golden
-from edgekd.graph.images import Picture, data_digests
+from edgekd.graph.images import Picture, data_digests, read_picture
 from edgekd.graph.model import Array, Graph, read_model
+from edgekd.schema.io import IoRecord
+from edgekd.schema.recipes import PARTS
 from edgekd.students.base import Task
-from edgekd.students.registry import find_student
+from edgekd.students.registry import bundled_task
 from edgekd.verify.gates import Gate, parity_gate, score_gates
 from edgekd.verify.parity import OBSERVED_APART, Hop, compare
 from edgekd.verify.scores import Run, Scores, score
@@ -44,9 +47,11 @@ class Verification:
 
 def verify(bundle: Bundle, say: Say = lambda text: None) -> Verification:
     """Verify `bundle`. What fails is collected, not raised."""
-    manifest, found = bundle.manifest, Verification()
-    task = find_student(manifest.recipe.student).make_task(manifest.recipe.data, manifest.recipe.seed)
-    found.gates += [_intact(name, "the manifest's SHA-256") for name in bundle.changed()]
+    manifest, found, changed = bundle.manifest, Verification(), bundle.changed()
+    found.gates += [_intact(name, "the manifest's SHA-256") for name in changed]
+    if any(name.partition("/")[0] in PARTS for name in changed):
+        return found  # code that is not what was bundled is not run
+    task = bundled_task(bundle)
     if data_digests(task.folders()) != manifest.data:
         found.gates.append(_intact("data", "the data the run was made with"))
     if any(not (bundle.path / name).is_file() for name in manifest.files):
@@ -60,21 +65,34 @@ def verify(bundle: Bundle, say: Say = lambda text: None) -> Verification:
     return found
 
 
-def answer(bundle: Bundle, engine: str, picture: Picture) -> Picture:
-    """One picture through an engine of the bundle, or through the integer reference (`reference`)."""
-    recipe, graph = bundle.manifest.recipe, Graph(read_model(bundle.path / "graph.onnx"))
-    task = find_student(recipe.student).make_task(recipe.data, recipe.seed)
-    size = graph.io.inputs[0].shape[2:]
-    if picture.shape[:2] != size:
-        raise RequestError(f"the picture has {picture.shape[:2]} pixels, the network takes {size}", "crop it")
-    inputs = task.encode(picture, graph.io)
+def answer(bundle: Bundle, engine: str, files: Sequence[Path]) -> tuple[Any, IoRecord]:
+    """What an engine of the bundle, or the integer reference (`reference`), answers to one picture an input.
+
+    With the answer comes the io record by which it is read. Raises RequestError where pictures do not fit the inputs.
+    """
+    graph = Graph(read_model(bundle.path / "graph.onnx"))
+    task, io = bundled_task(bundle), graph.io
+    raw = read_raw(files, io)
+    inputs = task.encode(raw if len(io.inputs) > 1 else raw[io.inputs[0].name], io)
     if engine == "reference":
-        return task.decode(golden.run(graph, inputs), graph.io)
+        return task.decode(golden.run(graph, inputs), io), io
     folder = bundle.path / "artifacts" / engine
     artifact = read_artifact(folder)
     if artifact.runner is None:
         raise MissingError(f"`{engine}` is a kit: it runs on the device", "use `--engine reference`")
-    return task.decode(open_session(artifact.runner, folder / artifact.model, artifact.options).run(inputs), graph.io)
+    return task.decode(open_session(artifact.runner, folder / artifact.model, artifact.options).run(inputs), io), io
+
+
+def read_raw(files: Sequence[Path], io: IoRecord) -> dict[str, Picture]:
+    """A picture file an input, in the record's order, in the input's colours. Raises RequestError on a misfit."""
+    if len(files) != len(io.inputs):
+        names = ", ".join(f"`{spec.name}`" for spec in io.inputs)
+        raise RequestError(f"the network takes {len(io.inputs)} pictures, not {len(files)}", f"one each for {names}")
+    raw = {spec.name: read_picture(file, spec.color) for spec, file in zip(io.inputs, files, strict=True)}
+    for spec in io.inputs:
+        if (size := raw[spec.name].shape[:2]) != spec.shape[2:]:
+            raise RequestError(f"the picture has {size} pixels, the network takes {spec.shape[2:]}", "crop it")
+    return raw
 
 
 def read_probes(path: Path) -> tuple[list[dict[str, Array]], list[dict[str, Array]]]:
@@ -142,7 +160,8 @@ def _score_all(bundle: Bundle, task: Task, engines: dict[str, Artifact], found: 
         say(f"scores of {len(samples)} samples: {name}")
         found.scores[name] = score(name, task, io, samples, run)
 
-    add(task.input_name, None)
+    if task.baseline is not None:
+        add(task.baseline, None)
     for name, arm in manifest.arms.items():
         reference = Graph(read_model(bundle.path / arm.graph))
         add(name, lambda x, graph=reference: golden.run(graph, x))  # type: ignore[misc]

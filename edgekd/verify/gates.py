@@ -45,23 +45,27 @@ def parity_gate(hop: Hop) -> Gate:
 
 
 def score_gates(recipe: Recipe, task: Task, scores: dict[str, Scores]) -> Iterator[Gate]:
-    """Gain and retained gain of the shipped graph and its artifacts; what engines lose to the integer reference."""
-    gates, metric, unit = recipe.gates, task.metric, task.unit
-    raw, full, ship = scores[task.input_name], scores[recipe.teacher], scores[recipe.ship]
-    engines = [s for name, s in scores.items() if name not in recipe.arms and s is not raw]
+    """Gain and retained gain of the shipped graph and its artifacts; what engines lose to the integer reference.
+
+    Gains count from the raw input's mean, from zero where the task has no baseline.
+    """
+    gates, metric, unit = recipe.gates, task.metric, f" {task.unit}" if task.unit else ""
+    base, full, ship = scores.get(task.baseline or ""), scores[recipe.teacher], scores[recipe.ship]
+    engines = [s for name, s in scores.items() if name not in recipe.arms and s is not base]
     for s in (ship, *engines):
-        gain, kept = s.mean(metric) - raw.mean(metric), retained(raw, full, s, metric)[0]
+        gain, kept = s.mean(metric) - (base.mean(metric) if base else 0.0), retained(base, full, s, metric)[0]
+        if gates.min_gain is not None:
+            yield Gate(
+                s.subject,
+                f"gain over the {task.baseline}" if base else metric,
+                f"{gain:.2f}{unit}",
+                f"at least {gates.min_gain:g}{unit}",
+                gain >= gates.min_gain,
+                "train longer, or lower `gates.min_gain`",
+            )
         yield Gate(
             s.subject,
-            f"gain over the {task.input_name}",
-            f"{gain:.2f} {unit}",
-            f"at least {gates.min_gain:g} {unit}",
-            gain >= gates.min_gain,
-            "train longer, or lower `gates.min_gain`",
-        )
-        yield Gate(
-            s.subject,
-            "share of the FP32 gain",
+            f"share of the FP32 {'gain' if base else metric}",
             f"{kept:.2%}",
             f"at least {gates.min_retained:.2%}",
             kept >= gates.min_retained,
@@ -74,8 +78,8 @@ def score_gates(recipe: Recipe, task: Task, scores: dict[str, Scores]) -> Iterat
             yield Gate(
                 s.subject,
                 f"change from the integer reference, {which}",
-                f"{-drop:+.3f} {unit}",
-                f"at least -{limit:g} {unit}",
+                f"{-drop:+.3f}{unit}",
+                f"at least -{limit:g}{unit}",
                 bool(drop <= limit),
                 "see the parity table for the tensor",
             )

@@ -10,6 +10,7 @@ import numpy as np
 
 from edgekd.graph import golden
 from edgekd.graph.model import Array, Graph
+from edgekd.schema.io import ImageOutput, Output
 
 SHARE = {"integer": 0.002, "float": 0.02}
 """Largest share of a tensor's codes that may differ by one when the golden interpreter (`rne_f32`) is given the
@@ -17,7 +18,7 @@ engine's own codes for everything before that tensor. `integer`: made by a convo
 or less on trained nets. `float`: an operator between worked in float32, whose rounding differs between libraries;
 measured 3e-3 or less. Ours."""
 OUTPUT_SHARE = 0.05
-"""The same for a float output, in steps of its decoded picture: nothing rounds it before it is compared. Ours."""
+"""The same for a float output, in steps of its decoded form: nothing rounds it before it is compared. Ours."""
 OBSERVED_APART = 1e-4
 """Largest share that may differ by more than one code where an engine's tensors are observed one compile at a time: a
 harmless flip in an input may then be in one observation and not in the next. Zero elsewhere. Ours."""
@@ -88,7 +89,7 @@ def compare(
     forced = [golden.run(graph, x, trace) for x, trace in zip(inputs, traces, strict=True)]
     bounds = {node.output[0]: SHARE[_kind(graph, node.input[0])] for node in graph.codes()}
     bounds |= dict.fromkeys(graph.outputs, OUTPUT_SHARE)
-    steps = {output.name: 255.0 * np.asarray(output.std).reshape(-1, 1, 1) for output in graph.io.outputs}
+    steps = {output.name: _steps(output, [trace[output.name] for trace in own]) for output in graph.io.outputs}
     tensors = []
     for tensor, bound in bounds.items():
         if all(tensor in trace for trace in traces):
@@ -109,6 +110,14 @@ def compare(
                 )
             )
     return Hop(name, tuple(tensors))
+
+
+def _steps(output: Output, golden_values: Sequence[Array]) -> Array:
+    """Steps in a unit of a float output: of its picture, else 127 for the largest golden value, as int8 would have."""
+    if isinstance(output, ImageOutput):
+        return 255.0 * np.asarray(output.std).reshape(-1, 1, 1)
+    largest = max(float(np.abs(values).max(initial=0.0)) for values in golden_values)
+    return np.asarray(127.0 / largest if largest > 0 else 1.0)
 
 
 def _distances(a: Sequence[Array], b: Sequence[Array], step: Array | None) -> Array:

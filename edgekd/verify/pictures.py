@@ -2,45 +2,91 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from edgekd.evidence import Bundle
+from edgekd.graph.answers import pictures, tell, tell_truth
 from edgekd.graph.images import Picture
-from edgekd.students.registry import find_student
+from edgekd.graph.model import Graph, read_model
+from edgekd.schema.io import IoRecord
+from edgekd.store import write_atomic
+from edgekd.students.base import Sample, Task
+from edgekd.students.registry import bundled_task
 from edgekd.verify.check import Verification
+from edgekd.verify.scores import Scores
 
 FOLDER = "pictures"
+ANSWERS = "answers.json"
 COUNT = 3
+WORST, SPREAD = 8, 8
 GAIN = 8
 """Error maps show eight times the absolute error."""
 
 
 def save_pictures(bundle: Bundle, found: Verification) -> Path:
-    """Truth, input, FP32 and shipped answers of samples spread over the evaluation set, and their error maps."""
-    recipe = bundle.manifest.recipe
-    task = find_student(recipe.student).make_task(recipe.data, recipe.seed)
+    """A few samples with the answers of FP32 and of the shipped net: as pictures where they are, else in words."""
+    task, recipe = bundled_task(bundle), bundle.manifest.recipe
+    io = Graph(read_model(bundle.path / "graph.onnx")).io
     folder = bundle.run / FOLDER
     folder.mkdir(exist_ok=True)
-    samples = task.evalset()
-    raw = found.scores[task.input_name]
-    order = np.argsort(raw.values[task.metric], kind="stable")
-    picks = sorted({int(order[i]) for i in np.linspace(0, len(order) - 1, COUNT).round().astype(int)})
-    for i in picks:
-        for subject in (task.input_name, recipe.teacher, recipe.ship):
-            prediction = found.scores[subject].predictions[i]
-            _save(folder / f"{samples[i].id}--{subject}.png", prediction)
-            _save(folder / f"{samples[i].id}--{subject}--error.png", error_map(prediction, samples[i].truth))
-        _save(folder / f"{samples[i].id}--truth.png", samples[i].truth)
+    samples, arms = task.evalset(), [found.scores[name] for name in (recipe.teacher, recipe.ship)]
+    if task.baseline is not None and all(_is_picture(s.predictions[0]) for s in arms):
+        _save_restored(folder, samples, task, [found.scores[task.baseline], *arms])
+    else:
+        _save_answers(folder, samples, io, task, arms)
     return folder
+
+
+def _save_restored(folder: Path, samples: list[Sample], task: Task, subjects: list[Scores]) -> None:
+    """Truth, input, FP32 and shipped answers of samples spread over the evaluation set, and their error maps."""
+    for i in _spread(subjects[0].values[task.metric], COUNT):
+        name = _file(samples[i].id)
+        for s in subjects:
+            _save(folder / f"{name}--{s.subject}.png", s.predictions[i])
+            _save(folder / f"{name}--{s.subject}--error.png", error_map(s.predictions[i], samples[i].truth))
+        _save(folder / f"{name}--truth.png", samples[i].truth)
+
+
+def _save_answers(folder: Path, samples: list[Sample], io: IoRecord, task: Task, arms: list[Scores]) -> None:
+    """The shipped net's worst samples and some spread over the evaluation set: input, truth and answers in words."""
+    values = arms[-1].values[task.metric]
+    worst = [int(i) for i in np.argsort(values, kind="stable")[:WORST]]
+    others = [i for i in _spread(range(len(samples)), SPREAD) if i not in worst]
+    out = []
+    for group, picks in (("worst", worst), ("spread", others)):
+        for i in picks:
+            name = f"{_file(samples[i].id)}--input.png"
+            _save(folder / name, next(iter(pictures(samples[i].raw, io).values())))
+            told = {s.subject: tell(s.predictions[i], io) for s in arms}
+            out.append({"id": samples[i].id, "group": group, "picture": name,
+                        "truth": tell_truth(samples[i].truth, io), "answers": told, "value": values[i]})  # fmt: skip
+    write_atomic(folder / ANSWERS, json.dumps(out, indent=1).encode())
 
 
 def error_map(prediction: Picture, truth: Picture) -> Picture:
     """Mean absolute error over the channels, times `GAIN`, as grey."""
-    error = np.abs(prediction.astype(int) - truth.astype(int)).mean(2) * GAIN
+    error = np.abs(prediction.astype(int) - truth.astype(int)).reshape(*truth.shape[:2], -1).mean(2) * GAIN
     return np.repeat(np.clip(error, 0, 255).astype(np.uint8)[..., None], 3, 2)
+
+
+def _spread(values: Sequence[float], count: int) -> list[int]:
+    """Indices from the least to the largest value, evenly over the ranks."""
+    order = np.argsort(values, kind="stable")
+    return sorted({int(order[i]) for i in np.linspace(0, len(order) - 1, count).round().astype(int)})
+
+
+def _is_picture(answer: object) -> bool:
+    return isinstance(answer, np.ndarray) and answer.dtype == np.uint8 and answer.ndim in (2, 3)
+
+
+def _file(name: str) -> str:
+    """A sample's name without what cannot be in a file's."""
+    return name.replace("/", "_")
 
 
 def _save(path: Path, picture: Picture) -> None:

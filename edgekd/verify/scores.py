@@ -24,7 +24,7 @@ class Scores:
     subject: str
     ids: tuple[str, ...]
     values: dict[str, tuple[float, ...]]
-    predictions: tuple[NDArray[np.uint8], ...]
+    predictions: tuple[Any, ...]
 
     def mean(self, metric: str) -> float:
         """Mean over samples."""
@@ -41,16 +41,21 @@ def score(subject: str, task: Task, io: IoRecord, samples: Sequence[Sample], run
         sample.raw if run is None else task.decode(run(task.encode(sample.raw, io)), io) for sample in samples
     )
     rows = [task.score(p, sample.truth) for p, sample in zip(predictions, samples, strict=True)]
-    values = {metric: tuple(row[metric] for row in rows) for metric in rows[0]}
+    order = sorted(rows[0], key=lambda metric: metric != task.metric)  # the task's own first
+    values = {metric: tuple(float(row[metric]) for row in rows) for metric in order}
     return Scores(subject, tuple(s.id for s in samples), values, predictions)
 
 
-def retained(raw: Scores, full: Scores, artifact: Scores, metric: str) -> tuple[float, tuple[float, float]]:
-    """`(artifact - raw) / (FP32 - raw)` of the means, with its paired 95 % bootstrap interval over samples."""
-    rows = np.array([raw.values[metric], full.values[metric], artifact.values[metric]]).T
+def retained(base: Scores | None, full: Scores, artifact: Scores, metric: str) -> tuple[float, tuple[float, float]]:
+    """`(artifact - base) / (FP32 - base)` of the means, with its paired 95 % bootstrap interval over samples.
+
+    `base` is the raw input's scores, zero where the task has none. Where FP32 gains nothing, what is no worse keeps all.
+    """
+    zero = (0.0,) * len(full.ids)
+    rows = np.array([base.values[metric] if base else zero, full.values[metric], artifact.values[metric]]).T
 
     def ratio(table: NDArray[Any]) -> float:
-        noisy, best, ours = table.mean(0)
-        return float((ours - noisy) / (best - noisy))
+        low, best, ours = table.mean(0)
+        return float((ours - low) / (best - low)) if best != low else float(ours >= best)
 
     return ratio(rows), bootstrap(rows, ratio)

@@ -34,16 +34,17 @@ def figures(
 
 
 def _scores(bundle: Bundle, task: Task, scores: dict[str, Scores], s: Scores) -> Iterator[Figure]:
-    raw, full = scores[task.input_name], scores[bundle.manifest.recipe.teacher]
+    base, full = scores.get(task.baseline or ""), scores[bundle.manifest.recipe.teacher]
     for metric, values in s.values.items():
         yield _figure(bundle, metric, s.subject, s.mean(metric), task.unit if metric == task.metric else "",
                       "mean over evaluation samples, 95 % bootstrap interval over samples", n=len(values),
                       interval=s.interval(metric), details=dict(zip(s.ids, values, strict=True)))  # fmt: skip
-    if s is not raw and s is not full:
-        value, interval = retained(raw, full, s, task.metric)
+    if s is not base and s is not full:
+        value, interval = retained(base, full, s, task.metric)
+        ratio = f"(it - {task.baseline}) / (FP32 - {task.baseline})" if base else "it / FP32"
         yield _figure(bundle, "retained", s.subject, value, "",
-                      f"(it - {task.input_name}) / (FP32 - {task.input_name}) of mean {task.metric}, paired 95 % "
-                      "bootstrap interval over samples", n=len(s.ids), interval=interval)  # fmt: skip
+                      f"{ratio} of mean {task.metric}, paired 95 % bootstrap interval over samples",
+                      n=len(s.ids), interval=interval)  # fmt: skip
 
 
 def _parity(bundle: Bundle, hop: Hop) -> Figure:

@@ -3,8 +3,9 @@
 import pytest
 import torch
 from edgekd.errors import RequestError
-from edgekd.quantize.capture import capture, same_graph
+from edgekd.quantize.capture import capture, same_graph, training_only
 from torch import nn
+from torch.nn import functional as F  # noqa: N812
 
 from tests.quantize.nets import Branches
 
@@ -52,5 +53,106 @@ def test_a_net_whose_operators_depend_on_the_size_is_refused():
     net = Padded()
     small, large = capture(net, (torch.zeros(1, 3, 16, 16),)), capture(net, (torch.zeros(1, 3, 32, 32),))
     same_graph(small, capture(net, (torch.zeros(4, 3, 20, 20),)))
-    with pytest.raises(RequestError, match="first at `a`"):
+    with pytest.raises(RequestError, match=r"first Relu at `relu` \(test_capture.py:\d+\)"):
         same_graph(small, large)
+
+
+def answers(net: nn.Module, *inputs: torch.Tensor) -> None:
+    out = capture(net, inputs).module(*inputs)
+    torch.testing.assert_close(out[0] if isinstance(out, (tuple, list)) else out, net.eval()(*inputs))
+
+
+@pytest.mark.parametrize("masked", ["none", "float", "bool"])
+def test_attention_is_seen_as_its_products(masked):
+    class Attention(nn.Module):
+        def forward(self, x):
+            mask = torch.zeros(6, 6)
+            mask[0, 3:] = -torch.inf
+            masks = {"none": None, "float": mask, "bool": mask == 0}
+            return F.scaled_dot_product_attention(x, x + 1, x * 2, attn_mask=masks[masked])
+
+    net, x = Attention(), torch.randn(2, 3, 6, 8)
+    kinds = [op.type for op in capture(net, (x,)).ops]
+    assert kinds.count("MatMul") == 2
+    assert "Softmax" in kinds
+    answers(net, x)
+
+
+def test_torch_attention_and_composed_activations_are_taken_apart():
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+        def forward(self, x):
+            y, _ = self.attention(x, x, x, need_weights=False)
+            return F.mish(F.silu(y))
+
+    net, x = Net(), torch.randn(2, 5, 8)
+    kinds = [op.type for op in capture(net, (x,)).ops]
+    assert {"MatMul", "Softmax", "Sigmoid", "Mul", "Tanh"} <= set(kinds)
+    assert not {"silu", "mish", "scaled_dot_product_attention"} & set(kinds)
+    answers(net, x)
+
+
+def test_what_is_changed_in_place_is_read_changed_afterwards():
+    class InPlace(nn.Module):
+        def forward(self, x):
+            y = x * 2
+            F.relu_(y)  # the result is not used, `y` is
+            y += 1
+            return y.clamp_(0, 2) - y
+
+    net = InPlace()
+    answers(net, torch.randn(2, 3, 4, 4))
+    assert [op.type for op in capture(net, (torch.randn(2, 3, 4, 4),)).ops] == ["Mul", "Relu", "Add", "Clip", "Sub"]
+
+
+def test_a_tensor_whose_part_is_changed_in_place_is_left_as_it_is():
+    class Part(nn.Module):
+        def forward(self, x):
+            y = x * 2
+            y[:, 0].zero_()
+            y.flatten(1).relu_()
+            return y + 1
+
+    answers(Part(), torch.randn(2, 3, 4, 4))
+
+
+def test_what_depends_on_parameters_alone_is_one_constant():
+    class Table(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table, self.scale = nn.Parameter(torch.randn(1, 3, 4, 4)), nn.Parameter(torch.ones(1, 3, 1, 1))
+
+        def forward(self, x):
+            table = F.interpolate(self.table, size=x.shape[2:], mode="bicubic")
+            return x + table * self.scale
+
+    net = Table()
+    small, large = (capture(net, (torch.randn(1, 3, s, s),)) for s in (4, 16))  # at 4 nothing is interpolated
+    assert small.ops == large.ops
+    assert [op.inputs for op in small.ops] == [("x", "scale+table")]
+
+
+def test_a_batch_of_any_size_goes_through_one_graph():
+    net = Branches().eval()
+    graph = capture(net, (torch.zeros(4, 3, 16, 16),), any_batch=True)
+    assert graph.ops == capture(net, (torch.zeros(1, 3, 16, 16),)).ops
+    for batch in (1, 3):
+        x = torch.randn(batch, 3, 16, 16)
+        out = graph.module(x)
+        torch.testing.assert_close(out[0] if isinstance(out, (tuple, list)) else out, net(x))
+
+
+def test_what_stands_under_if_training_is_told():
+    class Wavering(nn.Module):
+        def forward(self, x):
+            if self.training:
+                x = torch.tanh(x)
+            return torch.relu(x)
+
+    net, x = Wavering(), torch.zeros(1, 3, 8, 8)
+    assert [text.partition(" ")[0] for text in training_only(net, capture(net, (x,)), (x,))] == ["Tanh"]
+    assert not net.training
+    assert training_only(Branches(), capture(Branches(), (x,)), (x,)) == []

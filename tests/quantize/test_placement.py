@@ -1,6 +1,7 @@
 """Where quantizers sit, on a residual block written out by hand."""
 
-from edgekd.quantize.placement import Op, place
+import pytest
+from edgekd.quantize.placement import Op, nonnegative, place
 from edgekd.schema.targets import find_target
 
 BLOCK = [
@@ -37,3 +38,28 @@ def test_operators_that_move_codes_share_the_scale():
     ops = [Op("Conv", ("x",), "c"), Op("Resize", ("c",), "u"), Op("Conv", ("u",), "out")]
     placed = place(ops, ("out",), find_target("jetson").arithmetic.placement)
     assert placed["u"] == placed["c"] == "c"
+
+
+def test_a_layer_kept_in_float_asks_for_no_quantizer():
+    policy = find_target("x86:onnxruntime").arithmetic.placement
+    assert set(place(BLOCK, ("out",), policy, {"out"})) == {"x", "r1", "c2", "out"}
+    assert set(place(BLOCK, ("out",), policy, {"c1", "c2", "out"})) == {"x", "c2", "out"}  # read by the Add
+
+
+def test_what_only_moves_values_that_cannot_be_negative_cannot_be_either():
+    ops = [
+        Op("Relu", ("x",), "r"), Op("Sigmoid", ("x",), "s"), Op("MaxPool", ("r",), "p", moves=True),
+        Op("Concat", ("p", "s"), "both", moves=True), Op("Concat", ("p", "x"), "mixed", moves=True),
+        Op("Resize", ("r",), "bilinear"),
+    ]  # fmt: skip
+    assert nonnegative(ops) == {"r", "s", "p", "both"}
+
+
+@pytest.mark.parametrize("name", ["jetson", "x86", "x86:onnxruntime", "raspberry-pi-5"])
+def test_every_operator_of_an_engine_has_its_place(name):
+    """Quantized, moving codes, fused into what is quantized, or float: said for each, once."""
+    engine = find_target(name).engine
+    policy = engine.arithmetic.placement
+    placed = {*policy.quantize, *policy.shared, *(op for chain in policy.fused for op in chain), *policy.stays_float}
+    assert placed == set(engine.operators)
+    assert not {*policy.stays_float} & {*policy.quantize, *policy.shared}

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from edgekd.errors import RequestError
 from edgekd.graph import golden
 from edgekd.graph.model import Graph
 from edgekd.quantize.capture import capture
 from edgekd.quantize.export import export_quantized, trained_codes
 from edgekd.quantize.insert import calibrate, insert
 from edgekd.schema.io import ImageInput, ImageOutput, IoRecord
+from edgekd.schema.target import Arithmetic
 from edgekd.schema.targets import find_target
 from torch import nn
 
@@ -108,3 +110,86 @@ def test_dropout_acts_in_training_alone():
     one = quantized.module(x)
     two = quantized.module(x)
     torch.testing.assert_close(one, two)
+
+
+class Norms(nn.Module):
+    """A batch norm that starts at zero, one that is folded nowhere, one without parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.na = nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)
+        self.free, self.plain, self.b = nn.BatchNorm2d(4), nn.BatchNorm2d(4, affine=False), nn.Conv2d(4, 4, 1)
+        nn.init.zeros_(self.na.weight)
+
+    def forward(self, x):
+        y = torch.relu(self.na(self.a(x)) + x.mean(1, keepdim=True))
+        return self.plain(self.b(self.free(y)))
+
+
+def test_batch_norms_of_every_kind_are_trained():
+    torch.manual_seed(0)
+    net, x = Norms(), torch.randn(8, 3, 8, 8)
+    quantized = insert(capture(net, (x,)), find_target("x86").arithmetic, RANGES)
+    calibrate(quantized, [(x,)])
+    before = {name: tensor.clone() for name, tensor in quantized.weights().items()}
+    optimizer = torch.optim.Adam([p for p in quantized.module.parameters() if p.requires_grad], lr=1e-2)
+    quantized.module.train()
+    for _ in range(3):
+        out = quantized.module(x)
+        loss = (out[0] if isinstance(out, (tuple, list)) else out)[:, :2].mean().square() + quantized.module(x)[0].std()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    after = quantized.weights()
+    moved = {name for name, tensor in after.items() if not torch.equal(before[name], tensor)}
+    assert {"na.weight", "na.running_mean", "free.weight", "free.running_var", "plain.running_mean"} <= moved
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in after.values())
+    assert set(after) <= set(net.state_dict())
+
+
+def test_a_computed_weight_is_refused_with_its_line():
+    class Standardised(nn.Conv2d):
+        def forward(self, x):
+            return nn.functional.conv2d(x, self.weight - self.weight.mean(), self.bias)
+
+    with pytest.raises(RequestError, match=r"weight of `conv` \(Conv, test_weighted.py:\d+\) is computed"):
+        insert(capture(Standardised(3, 4, 1), (torch.zeros(1, 3, 8, 8),)), find_target("x86").arithmetic, RANGES)
+
+
+def test_layers_that_are_kept_differ_and_unknown_ones_are_told():
+    x, arithmetic = torch.rand(2, 3, 16, 16) * 2 - 1, find_target("x86:onnxruntime").arithmetic
+    quantized = insert(capture(Mixed(), (x,)), arithmetic, RANGES, keep={"fc?": "float", "merge": 4})
+    assert list(quantized.weighted) == ["a", "b", "up", "merge"]
+    assert quantized.weighted["merge"].quantizer.grid.qmax == 7
+    assert quantized.weighted["a"].quantizer.grid.qmax == 127
+    with pytest.raises(RequestError, match=r"names `mergge`, which is no layer"):
+        insert(capture(Mixed(), (x,)), arithmetic, RANGES, keep={"mergge": "float"})
+
+
+@pytest.mark.parametrize(("weights", "activations"), [(4, 8), (2, 8), (4, 4)])
+@pytest.mark.parametrize("po2", [True, False])
+def test_fewer_bits_ship_in_wider_containers_as_they_were_trained(weights, activations, po2):
+    torch.manual_seed(0)
+    base = find_target("x86:onnxruntime").arithmetic.model_dump()
+    table = base | {
+        "weights": {"bits": weights},
+        "activations": base["activations"] | {"bits": activations},
+        "scale": "power-of-two" if po2 else "real",
+        "simulated": True,
+    }
+    arithmetic = Arithmetic.model_validate(table)
+    net, x = Mixed(), torch.rand(8, 3, 16, 16) * 2 - 1
+    quantized = insert(capture(net, (x,)), arithmetic, RANGES)
+    calibrate(quantized, [(x,)])
+    portable = export_quantized(net, quantized.state(), arithmetic, RANGES, IO)
+    graph = Graph(portable.model)
+    for name, codes in graph.constants.items():
+        if name.endswith("weight_codes"):
+            assert np.abs(codes).max() <= 2 ** (weights - 1) - 1
+    image = torch.rand(1, 3, 24, 32) * 3 - 1.5  # some lies outside the range
+    codes = trained_codes(portable.quantized, (image,))
+    trace = golden.run(graph, {"image": image.numpy()})
+    for name, array in codes.items():
+        assert array.max() < 2**activations
+        difference = np.abs(trace[name].astype(int) - array.astype(int))
+        assert difference.max() <= (0 if po2 and not name.startswith(("mean", "fc")) else 1), name

@@ -8,5 +8,6 @@ and two roundings, half away from zero.
 from edgekd.graph.golden.convolution import convolution
 from edgekd.graph.golden.rounding import Rounding
 from edgekd.graph.golden.run import Trace, check, run
+from edgekd.graph.golden.windows import Window
 
-__all__ = ["Rounding", "Trace", "check", "convolution", "run"]
+__all__ = ["Rounding", "Trace", "Window", "check", "convolution", "run"]

@@ -10,29 +10,45 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.graph.model import code_limits
+
 Rounding = Literal["rne_f32", "tfl_double"]
 Array = NDArray[Any]
 Ints = NDArray[np.int64]
-_INT32 = np.iinfo(np.int32)
 _ADD_SHIFT = 20
 
 
 def saturate(codes: Array, zero: Array) -> Array:
     """Codes in the type of the zero point."""
-    limits = np.iinfo(zero.dtype)
-    out: Array = np.clip(codes, limits.min, limits.max).astype(zero.dtype)
+    out: Array = np.clip(codes, *code_limits(zero.dtype)).astype(zero.dtype)
     return out
 
 
 def rne_f32(sums: Array, multiplier: Array, zero: Array) -> Array:
     """`rint(float32(sums) * float32(multiplier)) + zero`, saturated; ties go to the even code."""
-    scaled = sums.astype(np.float32) * multiplier.astype(np.float32)
-    return saturate(np.rint(scaled) + zero.astype(np.float32), zero)
+    return _nearest_even(sums.astype(np.float32, copy=False) * multiplier.astype(np.float32), zero)
 
 
 def quantize_real(values: Array, scale: Array, zero: Array) -> Array:
     """A float32 value's codes: divided by the scale, ties to even, saturated. ONNX QuantizeLinear."""
-    return saturate(np.rint(values.astype(np.float32) / scale) + zero.astype(np.float32), zero)
+    return _nearest_even(values.astype(np.float32, copy=False) / scale.astype(np.float32), zero)
+
+
+def _nearest_even(scaled: Array, zero: Array) -> Array:
+    """Rounded, moved to the zero point and saturated; overwrites what it is given."""
+    scaled = np.asarray(scaled)
+    np.rint(scaled, out=scaled)
+    if zero.any():
+        scaled += zero.astype(np.float32)
+    np.clip(scaled, *code_limits(zero.dtype), out=scaled)
+    return scaled.astype(zero.dtype)
+
+
+def quantize_end(values: Array, scale: Array, zero: Array, mode: Rounding) -> Array:
+    """The code of a limit; infinite ones saturate. `tfl_double` rounds half away (TFLite CalculateActivationRange)."""
+    if mode == "rne_f32":
+        return quantize_real(values, scale, zero)
+    return saturate(half_away(values / scale) + zero.astype(np.float32), zero)
 
 
 def fixed_point(real: Array | np.float64) -> tuple[Ints, Ints]:
@@ -45,28 +61,36 @@ def fixed_point(real: Array | np.float64) -> tuple[Ints, Ints]:
 
 def multiply(x: Ints, q: Ints, shift: Ints) -> Ints:
     """TFLite MultiplyByQuantizedMultiplier: shift left, rounding doubling high multiply, rounding shift right."""
-    left, right = np.maximum(shift, 0), np.maximum(-shift, 0)
-    return divide_by_power_of_two(high_multiply(x << left, q), right)
+    left = np.maximum(shift, 0)
+    return divide_by_power_of_two(high_multiply(x << left if left.any() else x, q), np.maximum(-shift, 0))
 
 
 def high_multiply(a: Ints, b: Ints) -> Ints:
-    """The high half of `2 a b`, rounded half away from zero (gemmlowp SaturatingRoundingDoublingHighMul)."""
-    product = a * b
-    nudged = product + np.where(product >= 0, 1 << 30, 1 - (1 << 30))
-    out = np.sign(nudged) * (np.abs(nudged) >> 31)  # C's division truncates towards zero
-    return np.where((a == _INT32.min) & (b == _INT32.min), _INT32.max, out)
+    """`a b / 2^31` rounded, ties up (gemmlowp SaturatingRoundingDoublingHighMul), in int32 but for b = -2^31.
+
+    There the nudge depends on the sign and C's division truncates: together that is one shift that rounds ties up.
+    """
+    product = np.asarray(a * b)
+    product += 1 << 30
+    product >>= 31
+    return product
 
 
 def divide_by_power_of_two(x: Ints, exponent: Ints) -> Ints:
     """`x / 2^exponent`, rounded half away from zero (gemmlowp RoundingDivideByPOT)."""
-    mask = (np.int64(1) << exponent) - 1
-    threshold = (mask >> 1) + (x < 0)
-    return (x >> exponent) + ((x & mask) > threshold)
+    out = np.asarray(x >> 63)  # -1 for negatives, so that their ties go down
+    out *= exponent > 0
+    out += (np.int64(1) << exponent) >> 1
+    out += x
+    out >>= exponent
+    return out
 
 
 def tfl_double(sums: Ints, real: Array | np.float64, zero: Array) -> Array:
     """Accumulators to codes with a 31-bit multiplier and two roundings."""
-    return saturate(multiply(sums, *fixed_point(real)) + zero.astype(np.int64), zero)
+    codes = multiply(sums, *fixed_point(real))
+    codes += zero.astype(np.int64)
+    return saturate(codes, zero)
 
 
 def tfl_add(a: Ints, sa: float, b: Ints, sb: float, scale: float, zero: Array) -> Array:
@@ -83,6 +107,15 @@ def tfl_mean(sums: Ints, count: int, ratio: float, zero: Array) -> Array:
     bits = min(int(np.floor(np.log2(count))), 31 + int(shift))
     q = (q << bits) // count
     return saturate(multiply(sums, q, shift - bits) + zero.astype(np.int64), zero)
+
+
+def tfl_average(sums: Ints, count: Ints, code: int, zero: Array) -> Array:
+    """Sums of `count` centred codes to their rounded average, scale kept (TFLite AVERAGE_POOL_2D).
+
+    The kernel adds codes as they are, so ties are away from code 0, not from the zero point `code`.
+    """
+    raw = sums + count * code
+    return saturate(np.sign(raw) * ((np.abs(raw) + count // 2) // count), zero)
 
 
 def half_away(values: Array) -> Array:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import onnx
 
 from edgekd.errors import Problem, RequestError
-from edgekd.graph.golden.operators import OPERATORS
+from edgekd.graph.golden.moving import split
+from edgekd.graph.golden.operators import OPERATORS, along
 from edgekd.graph.golden.rounding import Rounding, quantize_real
-from edgekd.graph.golden.values import Value, real
+from edgekd.graph.golden.values import Value, numbers
+from edgekd.graph.golden.windows import Attributes
 from edgekd.graph.model import Array, Graph, attributes
 
 Trace = dict[str, Array]
@@ -28,7 +31,7 @@ def run(
     Raises RequestError at an operator it does not know.
     """
     force = force or {}
-    values: dict[str, Value] = {**graph.constants, **inputs}
+    values: dict[str, Value] = {**graph.constants, **_finite(inputs)}
     trace: Trace = {}
     last = {name: i for i, node in enumerate(graph.nodes) for name in node.input}
     for i, node in enumerate(graph.nodes):
@@ -36,26 +39,41 @@ def run(
             continue
         name, arguments = node.output[0], [values[n] if n else np.empty(0) for n in node.input]
         if node.op_type == "QuantizeLinear":
-            zero = np.asarray(arguments[2]) if len(arguments) > 2 else np.uint8(0)  # ONNX's default
-            trace[name] = quantize(arguments[0], np.asarray(arguments[1]), np.asarray(zero), rounding)
+            trace[name] = _quantize(name, arguments, attributes(node), rounding)
             values[name] = force.get(name, trace[name])
-        elif node.op_type == "Split":
-            parts = np.cumsum(np.asarray(arguments[1]))[:-1] if len(arguments) > 1 else len(node.output)
-            whole = np.split(real(arguments[0]), parts, attributes(node).get("axis", 0))
-            values |= dict(zip(node.output, whole, strict=True))
         else:
-            values[name] = _compute(node.op_type, name, arguments, attributes(node))
+            values |= zip(node.output, _compute(node, arguments), strict=False)
         for used in node.input:
             if last.get(used) == i and used not in graph.outputs:
                 values.pop(used, None)
-    return trace | {name: real(values[name]) for name in graph.outputs}
+    return trace | {name: numbers(values[name]) for name in graph.outputs}
 
 
-def quantize(x: Value, scale: Array, zero: Array, rounding: Rounding) -> Array:
+def _finite(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+    """The inputs; infinities saturate, but no code stands for what is not a number."""
+    for name, value in inputs.items():
+        if np.isnan(np.min(value, initial=0)):
+            raise RequestError(f"input `{name}` holds NaN, for which there is no code", "look at how it was made")
+    return inputs
+
+
+def _quantize(name: str, arguments: Sequence[Value], attrs: Attributes, rounding: Rounding) -> Array:
     """Codes of a value."""
-    if isinstance(x, np.ndarray | np.generic):
-        return quantize_real(np.asarray(x), scale, zero)
-    return x.quantize(scale, zero, rounding)
+    x, scale = arguments[0], numbers(arguments[1])
+    zero = numbers(arguments[2]) if len(arguments) > 2 else _zero(attrs)
+    shaped = numbers(x) if scale.size > 1 else np.empty(1)
+    scale, zero = (along(a, shaped, attrs) for a in (scale, zero))
+    if not isinstance(x, np.ndarray | np.generic):
+        return x.quantize(scale, zero, rounding)
+    if np.isnan(np.min(x, initial=0)):
+        raise RequestError(f"`{name}` is made of NaN, for which there is no code", "its operators divide by zero")
+    return quantize_real(np.asarray(x), scale, zero)
+
+
+def _zero(attrs: Attributes) -> Array:
+    """The zero point where none is given: uint8 by ONNX's default."""
+    kind = attrs.get("output_dtype", 0)
+    return np.zeros((), onnx.helper.tensor_dtype_to_np_dtype(kind) if kind else np.uint8)
 
 
 def check(graph: Graph) -> list[Problem]:
@@ -68,10 +86,14 @@ def check(graph: Graph) -> list[Problem]:
     ]
 
 
-def _compute(kind: str, name: str, arguments: list[Value], attrs: dict[str, object]) -> Value:
+def _compute(node: onnx.NodeProto, arguments: list[Value]) -> list[Value]:
+    """What an operator makes. Raises RequestError, with its name, where it cannot be interpreted."""
+    kind, name, attrs = node.op_type, node.output[0], attributes(node)
+    if kind == "Split":
+        return split(arguments, attrs, len(node.output))
     if kind not in OPERATORS:
         raise RequestError(f"operator `{kind}` at `{name}` cannot be checked")
     try:
-        return OPERATORS[kind](arguments, attrs)
+        return [OPERATORS[kind](arguments, attrs)]
     except NotImplementedError as reason:
         raise RequestError(f"operator `{kind}` at `{name}` cannot be checked: {reason}") from None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgekd.graph.golden import rounding
 from edgekd.graph.golden.rounding import Rounding
+from edgekd.graph.model import code_limits
 
 Array = NDArray[Any]
 Float = NDArray[np.float32]
@@ -26,9 +28,6 @@ class Exact(Protocol):
     def quantize(self, scale: Array, zero: Array, mode: Rounding) -> Array:
         """Codes of a tensor with this scale and zero point."""
 
-    def rectified(self) -> Exact:
-        """The same behind a Relu in the same kernel."""
-
 
 Value = Exact | Array
 
@@ -42,9 +41,16 @@ class Codes:
     zero: Array
 
     @property
+    def single(self) -> bool:
+        """Whether one scale and zero point hold for all codes."""
+        return self.scale.size == self.zero.size == 1
+
+    @property
     def centred(self) -> Float:
         """Codes minus zero point, float32 (exact)."""
-        out: Float = self.codes.astype(np.float32) - self.zero.astype(np.float32)
+        out: Float = self.codes.astype(np.float32)
+        if self.zero.any():
+            out -= self.zero.astype(np.float32)
         return out
 
     @property
@@ -53,10 +59,18 @@ class Codes:
         out: NDArray[np.int64] = self.codes.astype(np.int64) - self.zero.astype(np.int64)
         return out
 
-    @property
+    @cached_property
     def real(self) -> Float:
         """The values, float32."""
-        return (self.centred * self.scale).astype(np.float32)
+        out = self.centred
+        if self.scale.size > 1:
+            return (out * self.scale).astype(np.float32)
+        out *= np.float32(self.scale.item())
+        return out
+
+    def like(self, codes: Array) -> Codes:
+        """Other codes on the same grid, one scale for all."""
+        return Codes(codes, self.scale.reshape(()), self.zero.reshape(()))
 
     def quantize(self, scale: Array, zero: Array, mode: Rounding) -> Array:
         """Codes to codes: unchanged where scale and zero point are."""
@@ -65,10 +79,6 @@ class Codes:
         if mode == "tfl_double":
             return rounding.tfl_double(self.integers, np.float64(self.scale) / np.float64(scale), zero)
         return rounding.quantize_real(self.real, scale, zero)
-
-    def rectified(self) -> Exact:
-        """Negative values become the zero point."""
-        return replace(self, codes=np.maximum(self.codes, self.zero))
 
 
 @dataclass(frozen=True)
@@ -84,10 +94,10 @@ class Sums:
         """`s_x * s_w`, float32."""
         return (self.scale_x * self.scale_w).astype(np.float32)
 
-    @property
+    @cached_property
     def real(self) -> Float:
         """The values, float32."""
-        return self.sums.astype(np.float32) * self.scale
+        return self.sums.astype(np.float32, copy=False) * self.scale
 
     def quantize(self, scale: Array, zero: Array, mode: Rounding) -> Array:
         """Requantised in one step."""
@@ -95,10 +105,6 @@ class Sums:
             real = np.float64(self.scale_x) * np.float64(self.scale_w) / np.float64(scale)
             return rounding.tfl_double(self.sums.astype(np.int64), real, zero)
         return rounding.rne_f32(self.sums, self.scale / scale, zero)
-
-    def rectified(self) -> Exact:
-        """Negative accumulators become 0; scales are positive."""
-        return replace(self, sums=np.maximum(self.sums, 0))
 
 
 @dataclass(frozen=True)
@@ -108,22 +114,76 @@ class Pending:
     real: Float
     integer: Callable[[Array, Array], Array]
     """(scale, zero point) to codes, in `tfl_double`."""
-    relu: bool = False
 
     def quantize(self, scale: Array, zero: Array, mode: Rounding) -> Array:
         """Codes in either rounding."""
-        if mode == "tfl_double":
-            codes = self.integer(scale, zero)
-            return np.maximum(codes, zero) if self.relu else codes
-        return rounding.quantize_real(self.real, scale, zero)
+        return self.integer(scale, zero) if mode == "tfl_double" else rounding.quantize_real(self.real, scale, zero)
 
-    def rectified(self) -> Exact:
-        """A fused Relu clamps the codes at the zero point."""
-        return replace(self, real=np.maximum(self.real, np.float32(0)), relu=True)
+
+@dataclass(frozen=True)
+class Table:
+    """A function of codes of eight bits or less: its value for each of them. Both roundings look it up."""
+
+    index: NDArray[np.uint8]
+    values: NDArray[np.float64]
+    single: Float
+    """The values as float32 arithmetic gives them."""
+
+    @property
+    def real(self) -> Float:
+        """The values, float32."""
+        return self.single[self.index]
+
+    def quantize(self, scale: Array, zero: Array, mode: Rounding) -> Array:
+        """`rne_f32`: ONNX QuantizeLinear of the float32 value; `tfl_double`: half away from zero, as LiteRT's tables."""
+        if scale.size > 1:
+            return rounding.quantize_real(self.real, scale, zero)
+        if mode == "tfl_double":
+            codes = rounding.half_away(self.values / np.float64(scale)) + zero.astype(np.float64)
+            return rounding.saturate(codes, zero)[self.index]
+        return rounding.quantize_real(self.single, scale, zero)[self.index]
+
+
+@dataclass(frozen=True)
+class Clipped:
+    """A Relu or Clip behind an exact value: limits on its codes, since rounding is monotone."""
+
+    inner: Exact
+    low: float
+    high: float
+
+    @property
+    def real(self) -> Float:
+        """The values, float32."""
+        return np.clip(self.inner.real, np.float32(self.low), np.float32(self.high))
+
+    def quantize(self, scale: Array, zero: Array, mode: Rounding) -> Array:
+        """The inner codes between the codes of the limits."""
+        ends = (np.full(scale.shape, end, np.float32) for end in (self.low, self.high))
+        low, high = (rounding.quantize_end(end, scale, zero, mode) for end in ends)
+        codes = self.inner.quantize(scale, zero, mode)
+        out: Array = np.minimum(np.maximum(codes, low), high)
+        return out
+
+
+def numbers(value: Value) -> Array:
+    """Any value as an array; integers that index or shape stay integers."""
+    return np.asarray(value) if isinstance(value, np.ndarray | np.generic) else value.real
 
 
 def real(value: Value) -> Float:
     """Any value as float32 numbers."""
-    if isinstance(value, np.ndarray | np.generic):
-        return np.asarray(value, np.float32)
-    return value.real
+    return np.asarray(numbers(value), np.float32)
+
+
+def index_of(codes: Array) -> NDArray[np.uint8]:
+    """The place of each code in a table that starts with the lowest code of its type."""
+    low = code_limits(codes.dtype)[0]
+    out: NDArray[np.uint8] = (codes.astype(np.int16) - low).astype(np.uint8)
+    return out
+
+
+def grid(codes: Codes) -> NDArray[np.int64]:
+    """Every code of the type minus the zero point, in order."""
+    low, high = code_limits(codes.codes.dtype)
+    return np.arange(low, high + 1, dtype=np.int64) - int(codes.zero.item())

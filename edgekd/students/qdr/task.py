@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from edgekd.graph.images import decode_picture, encode_picture, load_pictures, psnr, ssim
+from edgekd.graph import answers
+from edgekd.graph.images import load_pictures, psnr, ssim
 from edgekd.schema.base import Strict
 from edgekd.schema.io import ImageInput, ImageOutput, IoRecord
 from edgekd.schema.load import parse
@@ -45,7 +46,7 @@ class DenoiseTask:
 
     metric = "psnr"
     unit = "dB"
-    input_name = "noisy input"
+    baseline: str | None = "noisy input"
     about = "real photographs, white Gaussian noise synthesised with a fixed seed, clipped and rounded to 8 bits"
 
     def __init__(self, data: dict[str, Any], seed: int) -> None:
@@ -79,11 +80,12 @@ class DenoiseTask:
 
     def encode(self, raw: Picture, io: IoRecord) -> dict[str, NDArray[np.float32]]:
         """A picture (H, W, 3) as the network's input."""
-        return {io.inputs[0].name: encode_picture(raw, io.inputs[0])}
+        return answers.encode(raw, io)
 
     def decode(self, outputs: dict[str, NDArray[np.float32]], io: IoRecord) -> Picture:
         """The network's output as a picture (H, W, 3)."""
-        return decode_picture(outputs[io.outputs[0].name], io.outputs[0])
+        picture: Picture = answers.decode(outputs, io)
+        return picture
 
     def score(self, prediction: Picture, truth: Picture) -> dict[str, float]:
         """PSNR in dB and SSIM of one picture, RGB, peak 255, no border removed."""

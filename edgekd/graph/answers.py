@@ -1,0 +1,90 @@
+"""From raw samples to a graph's inputs, from its outputs to answers and words, all by the io record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.graph.images import decode_picture, encode_picture
+from edgekd.graph.model import Array
+from edgekd.schema.io import ClassesOutput, ImageOutput, IoRecord, Output
+
+SHOWN = 4
+"""Numbers of a tensor that are written out."""
+
+
+def encode(raw: Any, io: IoRecord) -> dict[str, NDArray[np.float32]]:
+    """The graph's inputs: of one picture, (H, W, 3) or (H, W) uint8, or of one by each input's name."""
+    return {spec.name: encode_picture(picture, spec) for spec, picture in zip(io.inputs, pictures(raw, io).values(),
+                                                                              strict=True)}  # fmt: skip
+
+
+def pictures(raw: Any, io: IoRecord) -> dict[str, Array]:
+    """A raw sample's pictures by input, in the record's order."""
+    return {spec.name: raw[spec.name] if isinstance(raw, Mapping) else raw for spec in io.inputs}
+
+
+def decode(outputs: Mapping[str, Array], io: IoRecord) -> Any:
+    """The answer: a picture, a vector (C,) of classes, or a tensor; of several outputs, one by each name."""
+    answers = {spec.name: decode_output(outputs[spec.name], spec) for spec in io.outputs}
+    return answers if len(answers) > 1 else answers[io.outputs[0].name]
+
+
+def decode_output(output: Array, spec: Output) -> Array:
+    """One output without its batch axis, as the record says it is read."""
+    if isinstance(spec, ImageOutput):
+        return decode_picture(output, spec)
+    values: Array = output[0].astype(np.float32)
+    return activate(values.ravel(), spec.activation) if isinstance(spec, ClassesOutput) else values
+
+
+def activate(x: Array, activation: str) -> Array:
+    """Softmax or sigmoid of a vector, or the vector itself; no overflow for any finite input."""
+    if activation == "softmax":
+        e = np.exp(x - x.max())
+        x = e / e.sum()
+    y: Array = 0.5 * (1.0 + np.tanh(0.5 * x)) if activation == "sigmoid" else x
+    return y
+
+
+def ranked(answer: Array, spec: ClassesOutput) -> list[tuple[str, float]]:
+    """Labels with their values, largest first."""
+    order = np.argsort(-answer, kind="stable")
+    return [(spec.labels[i], float(answer[i])) for i in order]
+
+
+def tell(answer: Any, io: IoRecord) -> str:
+    """An answer in a few words."""
+    if len(io.outputs) == 1:
+        return tell_output(answer, io.outputs[0])
+    return "; ".join(f"{spec.name}: {tell_output(answer[spec.name], spec)}" for spec in io.outputs)
+
+
+def tell_truth(truth: Any, io: IoRecord) -> str:
+    """A sample's truth in a few words; an integer is a class where the first output is classes."""
+    spec = io.outputs[0]
+    if isinstance(spec, ClassesOutput) and np.ndim(truth) == 0 and isinstance(truth, int | np.integer):
+        return spec.labels[int(truth)]
+    return _numbers(np.asarray(truth))
+
+
+def tell_output(answer: Any, spec: Output) -> str:
+    """One output's answer in a few words."""
+    if not isinstance(spec, ClassesOutput):
+        return _numbers(np.asarray(answer))
+    best = ranked(np.asarray(answer), spec)
+    if spec.activation == "none":
+        return f"{best[0][0]} {best[0][1]:.3g}"
+    if spec.activation == "softmax":
+        best = best[:1]
+    return ", ".join(f"{label} {value:.0%}" for label, value in best if value >= 0.5 or len(best) == 1) or "none"
+
+
+def _numbers(values: Array) -> str:
+    """Up to four numbers, else type and shape."""
+    if values.size <= SHOWN and np.issubdtype(values.dtype, np.number):
+        return ", ".join(f"{float(v):.4g}" for v in values.ravel())
+    return str(values) if values.ndim == 0 else f"{values.dtype} {' x '.join(map(str, values.shape))}"

@@ -1,0 +1,1 @@
+"""A small classifier of grey pictures: depthwise-separable convolutions, batch norm, residual sums, global pooling."""
