@@ -26,7 +26,7 @@ from edgekd.graph import golden
 from edgekd.graph.model import Array, Graph, read_model, with_constants
 from edgekd.quantize.export import export_quantized, trained_codes
 from edgekd.quantize.methods import QUANTIZERS, Source, load_quantizers, qat
-from edgekd.schema.io import ImageInput, ImageOutput, IoRecord
+from edgekd.schema.io import ImageInput, IoRecord, TensorOutput
 from edgekd.schema.recipe import Quantize
 from edgekd.schema.target import Activations, Arithmetic, Weights
 from edgekd.schema.targets import find_target
@@ -64,8 +64,9 @@ def quiet(*args: object) -> None:
 
 def record(net: Net) -> IoRecord:
     half = (0.5,) * net.shape[1]
-    image = ImageInput(name="image", shape=net.shape, mean=half, std=half)
-    return IoRecord(inputs=(image,), outputs=(ImageOutput(name="answer", mean=(0.0,), std=(1.0,)),))
+    color: Any = "L" if net.shape[1] == 1 else "RGB"
+    image = ImageInput(name="image", shape=net.shape, color=color, mean=half, std=half)
+    return IoRecord(inputs=(image,), outputs=(TensorOutput(name="answer"),))
 
 
 def taught(net: Net, share: float, folder: Path) -> torch.nn.Module:
