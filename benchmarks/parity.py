@@ -47,6 +47,7 @@ ARITHMETICS: dict[str, dict[str, Any]] = {
 PLACEMENTS = {"every operator": "x86:onnxruntime", "skip": "x86:openvino"}
 RANGES = [(-1.0, 1.0)]
 Row = dict[str, Any]
+Traces = list[dict[str, Array]] | str
 
 
 @dataclass(frozen=True)
@@ -108,18 +109,23 @@ def exported(net: Net, teach: Path, spec: Arithmetic, share: float, place: Path)
     return Exported(Graph(read_model(place / "graph.onnx")), inputs, codes)
 
 
-def engine(found: Exported, kind: str, options: dict[str, Any], graph: Graph, out: Path) -> list[dict[str, Array]]:
-    """Traces of an engine that is given `graph`."""
+def engine(found: Exported, kind: str, options: dict[str, Any], graph: Graph, out: Path) -> Traces:
+    """Traces of an engine that is given `graph`; why there are none where it fails."""
     out.mkdir(exist_ok=True)
     maker = backend(kind)
-    artifact = maker.compile(Job(graph, graph, found.inputs, []), maker.Options(**options), out)
     tensors = [node.output[0] for node in graph.codes()]
-    return [trace(artifact, out, x, tensors) for x in found.inputs]
+    try:
+        artifact = maker.compile(Job(graph, graph, found.inputs, []), maker.Options(**options), out)
+        return [trace(artifact, out, x, tensors) for x in found.inputs]
+    except Exception as error:  # each runtime raises its own kinds
+        return " ".join(line for line in str(error).splitlines() if line.strip())[-160:]
 
 
-def fused(found: Exported, out: Path) -> list[dict[str, Array]]:
+def fused(found: Exported, out: Path) -> Traces:
     """ONNX Runtime's integer kernels, which want unsigned codes; told in the graph's own."""
     traces = engine(found, "onnxruntime", {"optimise": True}, Graph(unsigned(found.graph)), out)
+    if isinstance(traces, str):
+        return traces
     types = {node.output[0]: found.graph.scalar(node.input[2]).dtype for node in found.graph.codes()}
     return [{n: _as(array, types.get(n)) for n, array in one.items()} for one in traces]
 
@@ -145,7 +151,7 @@ def _as(codes: Array, wanted: Any) -> Array:
     return (codes.astype(np.int16) - 128).astype(np.int8) if wanted == np.int8 and codes.dtype == np.uint8 else codes
 
 
-def hops(found: Exported, placement: str, out: Path) -> Iterator[tuple[str, list[dict[str, Array]]]]:
+def hops(found: Exported, placement: str, out: Path) -> Iterator[tuple[str, Traces]]:
     """Every hop whose engine the placement fits."""
     yield "fake quantization → golden", found.trained
     if placement == "skip":
@@ -167,14 +173,17 @@ def operator(graph: Graph, tensor: str) -> str:
 
 def rows(name: str, arithmetic: str, placement: str, found: Exported, out: Path) -> Iterator[Row]:
     for hop, traces in hops(found, placement, out):
+        about = {"net": name, "arithmetic": arithmetic, "placement": placement, "hop": hop}
+        if isinstance(traces, str):
+            yield about | {"failed": traces, "forced": {}}
+            continue
         codes = {node.output[0] for node in found.graph.codes()}
         tensors = [t for t in compare(hop, found.graph, found.inputs, traces).tensors if t.tensor in codes]
         kinds: dict[str, list[Difference]] = {}
         for t in tensors:
             kinds.setdefault(operator(found.graph, t.tensor), []).append(t)
-        yield {
-            "net": name, "arithmetic": arithmetic, "placement": placement, "hop": hop, "tensors": len(tensors),
-            "codes": sum(t.size for t in tensors), "differing": sum(t.differing for t in tensors),
+        yield about | {
+            "tensors": len(tensors), "codes": sum(t.size for t in tensors), "differing": sum(t.differing for t in tensors),
             "largest": max(t.largest for t in tensors),
             "forced": {kind: worst(found) for kind, found in kinds.items()},
         }  # fmt: skip
@@ -218,6 +227,8 @@ def cells(*values: object) -> str:
 
 
 def line(r: Row) -> str:
+    if "failed" in r:
+        return cells(r["net"], r["arithmetic"], r["placement"], r["hop"], "does not run", "", r["failed"], "", "")
     kind, most = max(r["forced"].items(), key=lambda item: (item[1]["share"], item[1]["largest"]))
     share = f"{100 * (1 - r['differing'] / r['codes']):.4f} %"
     where = f"{kind} `{most['tensor']}`" if most["share"] else ""

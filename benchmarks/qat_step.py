@@ -2,7 +2,8 @@
 
 The restoration and the segmentation net, one batch again and again, all variants in turns in one process; first the
 CPU time of one thread, then the wall time of two. The float step stands in three forms: as it comes, channels-last, and
-channels-last under bfloat16 autocast. Ours and PT2E are channels-last; both learn no range (PT2E) or all (ours).
+channels-last under bfloat16 autocast. Ours learns every step size, PT2E follows ranges by moving averages; both are
+channels-last.
 
 PT2E is a second opinion in an environment of its own:
 `pip install -c constraints.txt -e '.[train]' torchao==0.18.0`; without it its rows are left out, and the table says so.
@@ -170,7 +171,8 @@ def main() -> None:
     (folder / "qat_step.md").write_text("\n".join([
         "# What a training step costs", "",
         f"`python benchmarks/qat_step.py {ROUNDS}`, {result['when']}, {result['host']}, "
-        f"torch {result['versions']['torch']}, torchao {result['versions']['torchao']}; load average "
+        f"torch {result['versions']['torch']}, torchao {result['versions']['torchao']}"
+        f"{'' if installed('torchao') != 'absent' else ' (its rows are left out: it is not installed)'}; load average "
         f"{load[0]:.1f} before, {result['after'][0]:.1f} after.", "",
         "Ratios are of the least times, against the float step in channels-last.", "", *table(rows), "",
     ]), encoding="utf-8")  # fmt: skip
