@@ -152,6 +152,17 @@ class TrainingOnlyNet(nn.Module):
         return (self.head(y), self.aux(x)) if self.training else self.head(y)
 
 
+class GroupedNet(nn.Module):
+    """A grouped ConvTranspose: its output channels do not lie along one axis of its weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.up = nn.Conv2d(3, 8, 3, 2, 1), nn.ConvTranspose2d(8, 8, 2, 2, groups=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.up(F.relu(self.a(x)))
+
+
 NETS: dict[str, Case] = {
     "restoration": Case(lambda: RestorationNet("xs", "spatial")),
     "segmentation": Case(lambda: SegmentationNet((8, 16, 32))),
@@ -162,6 +173,7 @@ NETS: dict[str, Case] = {
     "detection": Case(DetectionNet),
     "attention": Case(lambda: AttentionNet(16, layers=1, channels=3), exact=False),
     "silu": Case(SiluNet),
+    "grouped": Case(GroupedNet),
     "training only": Case(TrainingOnlyNet),
 }
 
@@ -203,17 +215,6 @@ class CumulativeNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = torch.cumsum(F.relu(self.a(x)), 3)  # refused: CumulativeNet
         return self.head(y)
-
-
-class GroupedNet(nn.Module):
-    """A grouped ConvTranspose, whose output channels do not lie along one axis of its weight."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.a, self.up = nn.Conv2d(3, 8, 3, 2, 1), nn.ConvTranspose2d(8, 8, 2, 2, groups=2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.up(F.relu(self.a(x)))  # refused: GroupedNet
 
 
 class SizedNet(nn.Module):

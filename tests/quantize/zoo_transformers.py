@@ -48,15 +48,18 @@ def vit() -> nn.Module:
     return classifier(hf.ViTForImageClassification, config, interpolate_pos_encoding=True)()
 
 
-def mobilevit() -> nn.Module:
-    config = hf.MobileViTConfig(
-        hidden_sizes=[16, 16, 16],
-        neck_hidden_sizes=[8, 8, 8, 8, 8, 8, 16],
-        num_attention_heads=2,
-        expand_ratio=1.0,
-        image_size=32,
-    )
-    return classifier(hf.MobileViTForImageClassification, config)()
+class MobileVit(nn.Module):
+    """One stage of it: convolutions, a transformer over unfolded patches, convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        config = hf.MobileViTConfig(num_attention_heads=2, mlp_ratio=2.0)
+        config._attn_implementation = "eager"
+        layer = hf.models.mobilevit.modeling_mobilevit.MobileViTLayer
+        self.stem, self.layer = nn.Conv2d(3, 8, 3, 2, 1), layer(config, 8, 16, 2, hidden_size=16, num_stages=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(torch.relu(self.stem(x)))
 
 
 def segformer() -> nn.Module:
@@ -82,33 +85,37 @@ def swin() -> nn.Module:
 
 
 class MaskDecoder(nn.Module):
-    """The mask decoder of SAM 2, asked for one mask."""
+    """The mask decoder of SAM 2, asked for one mask, behind convolutions that stand for its encoders."""
 
     def __init__(self) -> None:
         super().__init__()
         config = hf.models.sam2.configuration_sam2.Sam2MaskDecoderConfig(
-            hidden_size=32, mlp_dim=32, num_hidden_layers=1, num_attention_heads=2, iou_head_hidden_dim=16
+            hidden_size=32,
+            mlp_dim=32,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            iou_head_hidden_dim=16,
+            dynamic_multimask_via_stability=False,
         )
         config._attn_implementation = "eager"
         self.net = hf.models.sam2.modeling_sam2.Sam2MaskDecoder(config)
+        self.picture, self.places, self.dense = (nn.Conv2d(3, 32, 4, 4) for _ in range(3))
+        self.fine, self.coarse = nn.Conv2d(3, 4, 3, 1, 1), nn.Conv2d(3, 8, 3, 2, 1)
+        self.points = nn.Parameter(torch.randn(1, 1, 2, 32))
 
-    def forward(self, picture: Tensor, places: Tensor, points: Tensor, dense: Tensor, a: Tensor, b: Tensor) -> Any:
-        return self.net(picture, places, points, dense, False, [a, b])[:2]
-
-
-def prompts(batch: int, height: int, width: int) -> tuple[Tensor, ...]:
-    shapes = [(batch, 32, height, width), (1, 32, height, width), (batch, 1, 2, 32), (batch, 32, height, width),
-              (batch, 4, 4 * height, 4 * width), (batch, 8, 2 * height, 2 * width)]  # fmt: skip
-    return tuple(torch.rand(shape) * 2 - 1 for shape in shapes)
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        points = self.points.expand(x.shape[0], -1, -1, -1)
+        features = [self.fine(x), self.coarse(x)]
+        return self.net(self.picture(x), self.places(x), points, self.dense(x), False, features)[:2]
 
 
 NETS: dict[str, Case] = {
     "ResNet": Case(resnet),
     "ConvNeXt": Case(convnext, exact=False),
     "ViT": Case(vit, exact=False),
-    "MobileViT": Case(mobilevit, exact=False, large=(32, 64)),
+    "MobileViT": Case(MobileVit, exact=False, large=(32, 64)),
     "Segformer": Case(segformer, exact=False, large=(32, 64)),
     "SwiftFormer": Case(swiftformer, exact=False, large=(32, 64)),
     "Swin": Case(swin, exact=False),
-    "SAM 2 mask decoder": Case(MaskDecoder, prompts, exact=False, small=(8, 8), large=(8, 12)),
+    "SAM 2 mask decoder": Case(MaskDecoder, exact=False, large=(32, 48)),
 }
