@@ -41,16 +41,24 @@ class _FakeQuantize(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, y, s = ctx.saved_tensors
         low, high = ctx.limits
-        if s.numel() == 1:  # in one pass
+        learns, one = ctx.needs_input_grad[1], s.numel() == 1
+        gain = 1.0 / math.sqrt(x.numel() / s.numel() * max(high - 0.5, 1.0))
+        if one:  # in few passes over memory
             step = s.item()
             inside = torch.ops.aten.hardtanh_backward(grad, x, low * step, high * step)
+            slope = _dot(grad, y) - _dot(inside, x) if learns else None
         else:
             inside = grad * ((x > low * s) & (x < high * s))
-        grad_s = None
-        if ctx.needs_input_grad[1]:
-            gain = 1.0 / math.sqrt(x.numel() / s.numel() * max(high - 0.5, 1.0))
-            grad_s = (grad * y).addcmul_(inside, x, value=-1.0).sum_to_size(s.shape) / s * gain
-        return inside, grad_s, None, None, None
+            slope = (grad * y).addcmul_(inside, x, value=-1.0).sum_to_size(s.shape) if learns else None
+        return inside, None if slope is None else (slope / s * gain).reshape(s.shape), None, None, None
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """Sum of products; without a temporary where both lie alike in memory."""
+    dense = a.is_contiguous() or a.is_contiguous(memory_format=torch.channels_last)
+    if dense and a.stride() == b.stride():
+        return torch.dot(*(torch.as_strided(t, (t.numel(),), (1,), t.storage_offset()) for t in (a, b)))
+    return (a * b).sum()
 
 
 def round_ties(x: Tensor, ties: Ties) -> Tensor:

@@ -148,7 +148,11 @@ def _insert_activations(
     known = {op.output: KNOWN_RANGES[op.type] for op in captured.ops if op.type in KNOWN_RANGES}
     if policy.input == "known":
         known |= dict(zip(captured.inputs, ranges, strict=True))
-    moved = {op.output for op in captured.ops if op.moves and op.type in policy.shared and len(op.inputs) == 1}
+    moved = {
+        op.output
+        for op in captured.ops
+        if op.moves and len(op.inputs) == 1 and scales.get(op.inputs[0], "") == scales.get(op.output)
+    }
     positive = nonnegative(captured.ops)
     activations: dict[str, ActivationQuantizer] = {}
     scopes: dict[str, str] = {}

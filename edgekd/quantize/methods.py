@@ -72,8 +72,9 @@ def qat(
 
     def losses(model: nn.Module, batch: Batch) -> Losses:
         inputs = source.inputs(batch)
-        with torch.no_grad():
-            observed.module.to(inputs[0].device)(*inputs)
+        if taps:
+            with torch.no_grad():
+                observed.module.to(inputs[0].device)(*inputs)
         parts = {"task": source.loss(model(*inputs), batch)}
         for path, (student_tap, teacher_tap) in zip(source.taps, taps, strict=True):
             parts[f"dfd {path}"] = config.dfd * dfd(student_tap.value, teacher_tap.value)
@@ -84,7 +85,7 @@ def qat(
             quantized.freeze()
 
     parameters = [p for p in quantized.module.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(parameters, lr=config.lr)
+    optimizer = torch.optim.Adam(parameters, lr=config.lr, fused=True)
     fit(quantized.module, optimizer, losses, source.batches,
         steps=config.steps, warmup=0.0, folder=folder, tick=tick, at_step=freeze)  # fmt: skip
     save_quantized(net, quantized, folder)

@@ -82,8 +82,8 @@ class Norm(nn.Module):
 class QuantWeighted(nn.Module):
     """`operator(x, quantized weight, bias on the grid of s_x * s_w)`.
 
-    Batch norm is folded: the weight is quantized with its gain. Until ranges are frozen the result is divided by the
-    gain again and normalised by the batch (after Jacob et al. 2018, arXiv 1712.05877).
+    Batch norm is folded: the weight is quantized with its gain. Until ranges are frozen it is divided by the gain again
+    and the result normalised by the batch (after Jacob et al. 2018, arXiv 1712.05877).
     """
 
     def __init__(
@@ -110,8 +110,13 @@ class QuantWeighted(nn.Module):
         offset = -norm.mean if self.bias is None else self.bias - norm.mean
         return self._scaled(gain), norm.beta + offset * gain
 
+    @property
+    def _across(self) -> list[int]:
+        """Shape of a value for each output channel against the weight."""
+        return [-1 if a == self.axis else 1 for a in range(self.weight.dim())]
+
     def _scaled(self, gain: Tensor) -> Tensor:
-        return self.weight * gain.reshape([-1 if a == self.axis else 1 for a in range(self.weight.dim())])
+        return self.weight * gain.reshape(self._across)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, O, H', W'), or (..., I) to (..., O)."""
@@ -136,9 +141,8 @@ class QuantWeighted(nn.Module):
 
     def _normalised(self, x: Tensor, norm: Norm) -> Tensor:
         gain = norm.safe_gain
-        channels = [-1] + [1] * (self.weight.dim() - 2)
-        y = self.compute(x, self.quantizer.fake(self._scaled(gain)), None) / gain.detach().reshape(channels)
-        return norm(y if self.bias is None else y + self.bias.reshape(channels))  # type: ignore[no-any-return]
+        weight = self.quantizer.fake(self._scaled(gain)) / gain.detach().reshape(self._across)
+        return norm(self.compute(x, weight, self.bias))  # type: ignore[no-any-return]
 
     def freeze(self) -> None:
         """Fix weight and bias as integers with their scales, for export."""

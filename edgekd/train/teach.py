@@ -35,7 +35,7 @@ def train_float(
 ) -> None:
     """Train a float net with AdamW and write its weights to `folder`."""
     net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=weight_decay)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
     fit(net, optimizer, lambda model, batch: {"task": loss(model, batch)}, batches,
         steps=steps, warmup=warmup, folder=folder, tick=tick, precision=precision)  # fmt: skip
     save_weights(net, folder)

@@ -162,3 +162,19 @@ def test_the_two_ways_to_the_gradient_agree(per_channel):
         grads.append((x.grad, float(quantizer.log_scale.grad.sum())))
     torch.testing.assert_close(grads[0][0], grads[1][0])
     assert grads[0][1] * 2 == pytest.approx(grads[1][1], rel=1e-4)  # gain: 1 / sqrt(values of one step)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_gradient_does_not_depend_on_the_layout(layout):
+    torch.manual_seed(0)
+    quantizer, weight = ActivationQuantizer(grid()), torch.randn(2, 3, 8, 8)
+    quantizer.set_scale(torch.tensor(0.01))
+    quantizer.mode = "quantize"
+    x = torch.randn(2, 3, 8, 8).to(memory_format=layout).requires_grad_()
+    (quantizer(x) * weight).sum().backward()
+    v = x.detach().double() / 0.01
+    inside = (v > -128.5) & (v < 127.5)
+    slope = torch.where(inside, v.round() - v, v.clamp(-128, 127))
+    want = float((weight.double() * slope).sum()) / np.sqrt(x.numel() * 127) * 0.01 * np.log(2)
+    assert float(quantizer.log_scale.grad) == pytest.approx(want, rel=1e-3)
+    torch.testing.assert_close(x.grad, weight * inside)
