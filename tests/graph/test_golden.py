@@ -130,6 +130,13 @@ def test_unknown_operator_is_told_before_and_while_running():
         golden.run(graph, {"image": np.zeros((1, 3, 2, 2), np.float32)})
 
 
+def test_old_opsets_are_refused():
+    graph = build([helper.make_node("Relu", ["image"], ["restored"])], {}, (1, 3, 2, 2), (1, 3, 2, 2), opset=12)
+    assert "opset 12" in golden.check(graph)[0].message
+    with pytest.raises(RequestError, match="opset 12"):
+        golden.run(graph, {"image": np.zeros((1, 3, 2, 2), np.float32)})
+
+
 def test_other_operators_equal_onnx_runtime():
     """Resize, MaxPool, Clip, Sigmoid, Sub, Mul, Concat in float."""
     nodes = [

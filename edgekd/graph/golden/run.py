@@ -16,6 +16,8 @@ from edgekd.graph.golden.windows import Attributes
 from edgekd.graph.model import Array, Graph, attributes
 
 Trace = dict[str, Array]
+OLDEST = 13
+"""First opset whose Softmax works on one axis, as the interpreter's does."""
 
 
 def run(
@@ -28,8 +30,10 @@ def run(
 
     With `force`, every tensor named there is replaced by the codes given, after its own were noted: the result then
     tells what each operator makes of another engine's inputs, so that no difference is carried on.
-    Raises RequestError at an operator it does not know.
+    Raises RequestError at an operator or opset it does not know, and at NaN.
     """
+    if graph.opset < OLDEST:
+        raise RequestError(_old(graph), "convert it with onnx.version_converter")
     force = force or {}
     values: dict[str, Value] = {**graph.constants, **_finite(inputs)}
     trace: Trace = {}
@@ -83,12 +87,17 @@ def check(graph: Graph) -> list[Problem]:
     known = {*OPERATORS, "QuantizeLinear", "Split", "Constant"}
     unknown = {n.op_type: n.output[0] for n in reversed(graph.nodes) if n.op_type not in known}
     return [
+        *([Problem("opset", _old(graph), "convert it with onnx.version_converter")] if graph.opset < OLDEST else []),
         *(
             Problem(where, f"operator `{kind}` has no integer reference, so no conversion of it could be checked")
             for kind, where in sorted(unknown.items())
         ),
         *(problem for node in graph.nodes for problem in _refused(node)),
     ]
+
+
+def _old(graph: Graph) -> str:
+    return f"the graph has opset {graph.opset}, the integer reference knows {OLDEST} and later"
 
 
 def _refused(node: onnx.NodeProto) -> Iterator[Problem]:
