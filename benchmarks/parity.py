@@ -87,8 +87,8 @@ def steps_of(net: Net, share: float) -> int:
 
 
 def probes(net: Net) -> list[dict[str, Array]]:
-    """Evaluation inputs: one large or eight small ones."""
-    count = min(8, max(1, 2**16 // (net.shape[2] * net.shape[3])))
+    """Evaluation inputs: one large or four small ones."""
+    count = min(4, max(1, 2**16 // (net.shape[2] * net.shape[3])))
     return [{"image": x} for x, _ in net.evalset()[:count]]
 
 
@@ -183,10 +183,12 @@ def rows(name: str, arithmetic: str, placement: str, found: Exported, out: Path)
         for t in tensors:
             kinds.setdefault(operator(found.graph, t.tensor), []).append(t)
         yield about | {
-            "tensors": len(tensors), "codes": sum(t.size for t in tensors), "differing": sum(t.differing for t in tensors),
+            "tensors": len(tensors),
+            "codes": sum(t.size for t in tensors),
+            "differing": sum(t.differing for t in tensors),
             "largest": max(t.largest for t in tensors),
             "forced": {kind: worst(found) for kind, found in kinds.items()},
-        }  # fmt: skip
+        }
 
 
 def worst(tensors: list[Difference]) -> Row:
