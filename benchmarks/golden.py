@@ -50,7 +50,8 @@ def write(folder: Path) -> None:
     """The float net as a torch file and an ONNX file, and the portable graph."""
     torch.manual_seed(0)
     net, io = RestorationNet("xs", "spatial"), DenoiseTask({}, 0).io(SIZE)
-    torch.nn.init.normal_(net.head.weight, std=0.01)
+    for fresh in (net.head, *(gate.mask for gate in net.gate)):  # zeros before training
+        torch.nn.init.normal_(fresh.weight, std=0.01)
     arithmetic, ranges, noise = find_target("jetson").arithmetic, [(-1.0, 1.0)], torch.rand(4, 3, 64, 64) * 2 - 1
     quantized = insert(capture(net, (noise,)), arithmetic, ranges)
     calibrate(quantized, [(noise,)])

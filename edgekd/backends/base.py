@@ -31,6 +31,7 @@ class Artifact(Strict):
         "each",
         description="`each`: tensors are looked at one at a time, since exposing them changes what is fused.",
     )
+    code_offset: int = Field(0, description="Its activation codes are the portable graph's plus this.")
     facts: dict[str, Any] = Field(default_factory=dict, description="What the compiler reported.")
 
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from edgekd.graph.layers import Layer, Total
+    from edgekd.graph.model import Graph
+    from edgekd.graph.quantizers import Quantizer
 
 NAME = "inspect"
 
@@ -22,40 +28,118 @@ def main(
 
 
 def show_graph(path: Path, json: bool) -> None:
-    """Operators with their cost, arithmetic and accumulator head-room."""
+    """Operators with their cost, arithmetic and accumulator head-room; the quantizers; totals."""
     from dataclasses import asdict
 
     from edgekd.cli import console
+    from edgekd.graph.cost import Cost, count
+    from edgekd.graph.layers import layers, totals
+    from edgekd.graph.model import Graph, read_model
+    from edgekd.graph.quantizers import quantizers
+
+    graph, notes = _countable(Graph(read_model(path)))
+    found, grids = layers(graph), quantizers(graph)
+    cost: Cost | None = None if notes and not notes[-1].startswith("the batch") else count(graph)
+    if json:
+        console.emit(
+            {"notes": notes, "opset": graph.opset, **(asdict(cost) if cost else {})}
+            | {"layers": [asdict(x) for x in found], "totals": [asdict(x) for x in totals(found)]}
+            | {"quantizers": [asdict(x) for x in grids]}
+        )
+        return
+    _print_layers(found)
+    if grids:
+        print()
+        _print_quantizers(grids)
+    print()
+    _print_totals(totals(found))
+    counted = [f"{name.replace('_', ' ')} {value:,}" for name, value in asdict(cost).items()] if cost else []
+    print("\n" + "; ".join([f"opset {graph.opset}", *counted]))
+    tight = min((x for x in found if x.head_room is not None), key=lambda x: x.head_room or 0, default=None)
+    if tight is not None:
+        print(f"tightest int32 accumulator: {tight.name}, {_bits(tight.head_room or 0)} bits left at worst")
+    for note in notes:
+        print(f"note: {note}")
+
+
+def _countable(graph: Graph) -> tuple[Graph, list[str]]:
+    """The graph, its batch fixed to one where that makes its shapes static; what was done, or why it is not counted."""
     from edgekd.errors import RequestError
     from edgekd.graph.cost import count
-    from edgekd.graph.layers import layers
-    from edgekd.graph.model import Graph, read_model
+    from edgekd.graph.model import with_batch
 
-    graph = Graph(read_model(path))
-    found = layers(graph)
     try:
-        cost, note = asdict(count(graph)), ""
-    except RequestError as error:
-        cost, note = {}, f"{error.message}: its cost is not counted"
-    if json:
-        console.emit({"note": note, "opset": graph.opset, **cost, "layers": [asdict(layer) for layer in found]})
-        return
+        count(graph)
+    except RequestError:
+        one = with_batch(graph, 1)
+        try:
+            count(one)
+        except RequestError as error:
+            return graph, [f"{error.message}: its cost is not counted"]
+        return one, ["the batch is free; shapes and cost are those of one"]
+    return graph, []
+
+
+def _print_layers(found: Sequence[Layer]) -> None:
+    from edgekd.cli import console
+
     rows = [
         [
             layer.name,
             layer.operator,
-            "x".join(map(str, layer.shape)),
+            "x".join(str(n or "?") for n in layer.shape),
             f"{layer.macs:,}" if layer.macs else "",
             f"{layer.weight_bytes:,}" if layer.weight_bytes else "",
             layer.arithmetic,
-            "" if layer.head_room is None else f"{layer.head_room:.1f}",
+            "" if layer.head_room is None else _bits(layer.head_room),
         ]
         for layer in found
     ]
     console.table(["tensor", "operator", "shape", "MACs", "bytes", "reads", "bits left"], rows, right=(3, 4, 6))
-    if note:
-        print(f"\nnote: {note}")
-    print(f"\nopset {graph.opset}; " + "; ".join(f"{name.replace('_', ' ')} {value:,}" for name, value in cost.items()))
+
+
+def _print_quantizers(grids: Sequence[Quantizer]) -> None:
+    from edgekd.cli import console
+
+    rows = [
+        [
+            q.tensor,
+            q.role,
+            q.type,
+            _scales(q),
+            "varies" if q.zero is None else str(q.zero),
+            "" if q.role == "bias" else f"{q.low:.4g} .. {q.high:.4g}",
+            ", ".join(q.shares_with[:2]) + (f", {len(q.shares_with) - 2} more" if len(q.shares_with) > 2 else ""),
+        ]
+        for q in grids
+    ]
+    console.table(["codes", "role", "type", "scale", "zero", "range", "same grid"], rows, right=(4,))
+
+
+def _bits(head_room: float) -> str:
+    """Rounded down, so that an overflow never looks like a fit."""
+    from math import floor
+
+    return f"{floor(10 * head_room) / 10:.1f}"
+
+
+def _scales(q: Quantizer) -> str:
+    """`2^-5`, `0.0123`, or how many from the smallest to the largest."""
+    from math import log2
+
+    ends = [f"2^{log2(s):.0f}" if q.power_of_two else f"{s:.4g}" for s in (q.scale_min, q.scale_max)]
+    return ends[0] if q.scales == 1 else f"{q.scales}: {' .. '.join(dict.fromkeys(ends))}"
+
+
+def _print_totals(sums: Sequence[Total]) -> None:
+    from edgekd.cli import console
+
+    whole = sum(t.macs for t in sums) or 1
+    rows = [
+        [t.arithmetic, str(t.operators), f"{t.macs:,}", f"{100 * t.macs / whole:.1f} %", f"{t.weight_bytes:,}"]
+        for t in sums
+    ]
+    console.table(["reads", "operators", "MACs", "share", "bytes"], rows, right=(1, 2, 3, 4))
 
 
 def show_bundle(run: Path, json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import log2
 
@@ -12,6 +13,7 @@ from edgekd.graph.model import Graph, attributes, code_limits
 
 INT32 = 2**31 - 1
 FLOAT32_EXACT = 2**24
+_TAKES_INFINITY = {"Clip", "Where", "Add", "Min", "Max", "Pad"}
 _CHANNEL_AXIS = {"Conv": 0, "ConvTranspose": 1}
 
 
@@ -43,9 +45,9 @@ def accumulators(graph: Graph) -> list[Accumulator]:
         x, weight = (graph.maker.get(name) for name in node.input[:2])
         if x is None or weight is None or {x.op_type, weight.op_type} != {"DequantizeLinear"}:
             continue
-        if weight.input[0] not in graph.constants:
+        zero = graph.zero_point(x)
+        if weight.input[0] not in graph.constants or zero is None:
             continue
-        zero = graph.scalar(x.input[2]) if len(x.input) > 2 else np.zeros(1, np.uint8)
         low, high = code_limits(zero.dtype)
         span = max(int(zero.max()) - low, high - int(zero.min()))
         codes = graph.constants[weight.input[0]].astype(np.int64)
@@ -63,15 +65,36 @@ def _bias(graph: Graph, inputs: list[str]) -> np.ndarray[tuple[int, ...], np.dty
 
 
 def check(graph: Graph) -> list[Problem]:
-    """What no integer engine may be given: accumulators that overflow, scales that are no positive number."""
-    problems = [
-        Problem(a.tensor, f"its accumulator can reach {a.worst:,}, an int32 ends at {INT32:,}", "use fewer channels")
-        for a in accumulators(graph)
-        if a.head_room < 0
-    ]
+    """What no integer engine may be given: overflowing accumulators, bad scales or constants, tensors of no size."""
+    return [*_overflows(graph), *_bad_scales(graph), *_bad_constants(graph), *_empty(graph)]
+
+
+def _overflows(graph: Graph) -> Iterator[Problem]:
+    for a in accumulators(graph):
+        if a.head_room < 0:
+            what = f"its accumulator can reach {a.worst:,}, an int32 ends at {INT32:,}"
+            yield Problem(a.tensor, what, "use fewer channels")
+
+
+def _bad_scales(graph: Graph) -> Iterator[Problem]:
     for node in graph.nodes:
         if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
             scale = graph.scalar(node.input[1])
             if not (np.all(np.isfinite(scale)) and np.all(scale > 0)):
-                problems.append(Problem(node.output[0], "its scale is not a positive finite number", "train it longer"))
-    return problems
+                yield Problem(node.output[0], "its scale is not a positive finite number", "train it longer")
+
+
+def _bad_constants(graph: Graph) -> Iterator[Problem]:
+    """NaN anywhere; infinities but where they are limits or masks. Scales are told by `_bad_scales`."""
+    for name, value in graph.constants.items():
+        readers = {node.op_type for node in graph.readers.get(name, [])}
+        if value.dtype.kind != "f" or readers <= {"QuantizeLinear", "DequantizeLinear"}:
+            continue
+        if np.isnan(value).any() or (np.isinf(value).any() and not readers <= _TAKES_INFINITY):
+            yield Problem(name, "it holds numbers that are not finite", "training diverged: lower its learning rate")
+
+
+def _empty(graph: Graph) -> Iterator[Problem]:
+    for name in (*graph.inputs, *graph.maker):
+        if graph.has_no_elements(name):
+            yield Problem(name, "it has no elements", "the input is too small for the network")

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 
 from edgekd.errors import RequestError
-from edgekd.graph.model import Graph, stored_bytes
+from edgekd.graph.model import Graph, attributes, stored_bytes
 
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _IN_KERNEL = ("QuantizeLinear", "Relu", "Clip", "Add")
@@ -69,7 +69,7 @@ def macs(graph: Graph, node: onnx.NodeProto) -> int:
     if node.op_type == "ConvTranspose":
         return prod(graph.shapes[node.input[0]]) * prod(weight[1:])
     if node.op_type in ("Gemm", "MatMul"):
-        return prod(out) * graph.shapes[node.input[0]][-1]
+        return prod(out) * graph.shapes[node.input[0]][0 if attributes(node).get("transA", 0) else -1]
     return 0
 
 

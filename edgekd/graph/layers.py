@@ -45,14 +45,37 @@ def layers(graph: Graph) -> list[Layer]:
     ]
 
 
+@dataclass(frozen=True)
+class Total:
+    """What one arithmetic does in a graph."""
+
+    arithmetic: str
+    operators: int
+    macs: int
+    weight_bytes: int
+
+
+def totals(found: list[Layer]) -> list[Total]:
+    """Sums by arithmetic, the most multiply-accumulates first."""
+    kinds = dict.fromkeys(layer.arithmetic for layer in found)
+    groups = [[layer for layer in found if layer.arithmetic == kind] for kind in kinds]
+    sums = [
+        Total(g[0].arithmetic, len(g), sum(layer.macs for layer in g), sum(layer.weight_bytes for layer in g))
+        for g in groups
+    ]
+    return sorted(sums, key=lambda t: -t.macs)
+
+
 def _arithmetic(graph: Graph, node: onnx.NodeProto) -> str:
-    """The types of the codes an operator reads, its weight's last."""
+    """The types of the codes an operator reads, its weight's last; a Relu or Clip works on what its maker reads."""
+    before = graph.maker.get(node.input[0]) if node.op_type in ("Relu", "Clip") else None
+    if before is not None and before.op_type != "DequantizeLinear":
+        return _arithmetic(graph, before)
     types = []
     for name in node.input[:2]:
         maker = graph.maker.get(name)
         if maker is not None and maker.op_type == "DequantizeLinear":
-            zero = graph.constants.get(maker.input[2]) if len(maker.input) > 2 else np.zeros(1, np.uint8)
-            types.append(str(zero.dtype) if zero is not None else "?")
+            types.append(graph.code_type(maker).name)
         elif name not in graph.constants:
             return "float"
     return " × ".join(dict.fromkeys(types)) or "float"

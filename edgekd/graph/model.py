@@ -101,12 +101,27 @@ class Graph:
         return [v.name for v in self.model.graph.output]
 
     @cached_property
+    def _inferred(self) -> dict[str, onnx.TypeProto.Tensor]:
+        """Type and shape of every tensor but the constants."""
+        found = onnx.shape_inference.infer_shapes(self.model).graph
+        return {v.name: v.type.tensor_type for v in (*found.value_info, *found.input, *found.output)}
+
+    @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Static shape of every tensor that has one."""
-        inferred = onnx.shape_inference.infer_shapes(self.model).graph
-        values = (*inferred.value_info, *inferred.input, *inferred.output)
-        out = {v.name: tuple(d.dim_value for d in v.type.tensor_type.shape.dim) for v in values}
+        out = {name: tuple(d.dim_value for d in kind.shape.dim) for name, kind in self._inferred.items()}
         return out | {name: array.shape for name, array in self.constants.items()}
+
+    def has_no_elements(self, name: str) -> bool:
+        """Whether a static dimension of a tensor is zero."""
+        kind = self._inferred.get(name)
+        dims = kind.shape.dim if kind is not None else ()
+        return any(d.HasField("dim_value") and d.dim_value == 0 for d in dims)
+
+    @cached_property
+    def types(self) -> dict[str, int]:
+        """ONNX's number of the element type of every tensor but the constants."""
+        return {name: kind.elem_type for name, kind in self._inferred.items()}
 
     @cached_property
     def opset(self) -> int:
@@ -131,6 +146,21 @@ class Graph:
             raise RequestError(f"`{name}` is computed, not a constant", "scales and zero points must be constants")
         return self.constants[name]
 
+    def code_type(self, pair: onnx.NodeProto) -> np.dtype[Any]:
+        """Type of the codes that a QuantizeLinear makes or a DequantizeLinear reads."""
+        codes = pair.output[0] if pair.op_type == "QuantizeLinear" else pair.input[0]
+        if codes in self.constants:
+            return self.constants[codes].dtype
+        kind = self.types.get(codes, 0) or onnx.TensorProto.UINT8
+        return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind))
+
+    def zero_point(self, pair: onnx.NodeProto) -> Array | None:
+        """Zero point of a QuantizeLinear or DequantizeLinear, zeros where none is given; None where it is computed."""
+        if len(pair.input) > 2 and pair.input[2]:
+            return self.constants.get(pair.input[2])
+        scale = self.constants.get(pair.input[1])
+        return np.zeros(() if scale is None else scale.shape, self.code_type(pair))
+
     def expose(self, name: str) -> bytes:
         """The model with one more output."""
         copy = onnx.ModelProto()
@@ -138,6 +168,20 @@ class Graph:
         if name not in self.outputs:
             copy.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
         return bytes(copy.SerializeToString())
+
+
+def with_batch(graph: Graph, size: int) -> Graph:
+    """The graph with the first axis of its inputs, where it is free, fixed; shapes are inferred anew."""
+    model = onnx.ModelProto()
+    model.CopyFrom(graph.model)
+    for value in model.graph.input:
+        dims = value.type.tensor_type.shape.dim
+        if value.name in graph.inputs and dims and not dims[0].HasField("dim_value"):
+            dims[0].dim_value = size
+    del model.graph.value_info[:]
+    for value in model.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    return Graph(model)
 
 
 def attributes(node: onnx.NodeProto) -> dict[str, Any]:

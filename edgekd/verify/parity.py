@@ -9,16 +9,13 @@ from typing import Any
 import numpy as np
 
 from edgekd.graph import golden
+from edgekd.graph.bounds import allowed_share
 from edgekd.graph.model import Array, Graph
 from edgekd.schema.io import ImageOutput, Output
 
-SHARE = {"integer": 0.002, "float": 0.02}
-"""Largest share of a tensor's codes that may differ by one when the golden interpreter (`rne_f32`) is given the
-engine's own codes for everything before that tensor. `integer`: made by a convolution and its Relu alone; measured 3e-5
-or less on trained nets. `float`: an operator between worked in float32, whose rounding differs between libraries;
-measured 3e-3 or less. Ours."""
 OUTPUT_SHARE = 0.05
-"""The same for a float output, in steps of its decoded form: nothing rounds it before it is compared. Ours."""
+"""Largest share of a float output that may differ by one, in steps of its decoded form: nothing rounds it before it is
+compared. Ours; those of codes are in `graph/bounds.py`."""
 OBSERVED_APART = 1e-4
 """Largest share that may differ by more than one code where an engine's tensors are observed one compile at a time: a
 harmless flip in an input may then be in one observation and not in the next. Zero elsewhere. Ours."""
@@ -44,7 +41,7 @@ class Difference:
     def inside(self) -> bool:
         """Whether the tensor kept its bounds."""
         few = self.forced_beyond_one <= self.bound_beyond_one * self.size
-        return few and self.forced_differing <= max(1, self.bound * self.size)
+        return few and self.forced_differing <= (max(1, self.bound * self.size) if self.bound else 0)
 
 
 @dataclass(frozen=True)
@@ -80,14 +77,15 @@ def compare(
     inputs: Sequence[Mapping[str, Array]],
     traces: Sequence[Mapping[str, Array]],
     beyond_one: float = 0.0,
+    rounding: golden.Rounding = "rne_f32",
 ) -> Hop:
     """Compare an engine's traces, one for each probe, with the golden interpreter's.
 
-    `beyond_one` is the share of a tensor's codes that may differ by more than one.
+    `beyond_one` is the share of a tensor's codes that may differ by more than one; `rounding` is the engine's.
     """
-    own = [golden.run(graph, x) for x in inputs]
-    forced = [golden.run(graph, x, trace) for x, trace in zip(inputs, traces, strict=True)]
-    bounds = {node.output[0]: SHARE[_kind(graph, node.input[0])] for node in graph.codes()}
+    own = [golden.run(graph, x, rounding=rounding) for x in inputs]
+    forced = [golden.run(graph, x, trace, rounding) for x, trace in zip(inputs, traces, strict=True)]
+    bounds = {node.output[0]: allowed_share(graph, node, rounding) for node in graph.codes()}
     bounds |= dict.fromkeys(graph.outputs, OUTPUT_SHARE)
     steps = {output.name: _steps(output, [trace[output.name] for trace in own]) for output in graph.io.outputs}
     tensors = []
@@ -131,11 +129,3 @@ def _distance(a: Array, b: Array, step: Array | None) -> Array:
     if a.shape != b.shape or not np.all(np.isfinite(b.astype(np.float64))):
         return np.full(a.shape, 10**6)
     return np.abs(a.astype(np.int64) - b.astype(np.int64))
-
-
-def _kind(graph: Graph, name: str) -> str:
-    """`integer` when only Relu, Resize and pooling lie between `name` and a convolution, a pair or an input."""
-    node = graph.maker.get(name)
-    while node is not None and node.op_type in ("Relu", "Resize", "MaxPool"):
-        node = graph.maker.get(node.input[0])
-    return "integer" if node is None or node.op_type in ("Conv", "DequantizeLinear") else "float"

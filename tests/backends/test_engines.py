@@ -7,6 +7,7 @@ from edgekd.backends.registry import backend, is_installed
 from edgekd.devices.local import Timed, measure, open_session
 from edgekd.errors import MissingError, RequestError
 from edgekd.graph import golden
+from edgekd.verify.check import trace
 
 from tests.graph.graphs import conv_graph
 
@@ -31,6 +32,20 @@ def test_compile_run_and_expose(name, options, tmp_path):
     exposed = open_session(artifact.runner, tmp_path / artifact.model, artifact.options, ["x.q"]).run({"image": image})
     assert exposed["x.q"].dtype == np.uint8
     np.testing.assert_array_equal(exposed["x.q"], want["x.q"])
+
+
+def test_unsigned_codes_are_told_as_the_graph_has_them(tmp_path):
+    """ONNX Runtime is given uint8 activations; what is compared is int8 again, every code of it."""
+    graph = conv_graph(RNG, channels=8, x_scale=2.0**-6, w_scale=np.full(8, 2.0**-7, np.float32), y_scale=2.0**-4)
+    image = {"image": RNG.normal(0, 1, (1, 8, 8, 8)).astype(np.float32)}
+    engine = backend("onnxruntime")
+    artifact = engine.compile(Job(graph, graph, [image], []), engine.Options(unsigned=True), tmp_path)
+    assert artifact.code_offset == 128
+    exposed = open_session(artifact.runner, tmp_path / artifact.model, artifact.options, ["y.q"]).run(image)
+    assert exposed["y.q"].dtype == np.uint8
+    found, want = trace(artifact, tmp_path, image, ["x.q", "y.q"]), golden.run(graph, image)
+    for name in ("x.q", "y.q", "restored"):
+        np.testing.assert_array_equal(found[name], want[name])
 
 
 def test_openvino_proves_what_runs_in_int8(tmp_path):

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from edgekd.graph.accumulator import accumulators, check
 from edgekd.graph.model import Graph, with_constants
+from onnx import helper
 
-from tests.graph.graphs import conv_graph
+from tests.graph.graphs import build, conv_graph
 
 RNG = np.random.default_rng(0)
 
@@ -37,3 +38,18 @@ def test_overflow_and_bad_scales_are_refused():
     for scale in (0.0, np.nan, np.inf, -1.0):
         bad = Graph(with_constants(graph.model, {"sy": np.float32(scale)}))
         assert "not a positive finite number" in check(bad)[0].message
+
+
+@pytest.mark.parametrize(("value", "kind", "refused"), [(np.nan, "Mul", 1), (np.inf, "Mul", 1), (np.inf, "Add", 0)])
+def test_constants_that_are_not_finite(value, kind, refused):
+    """A mask may add minus infinity; nothing may be multiplied by it."""
+    node = helper.make_node(kind, ["image", "k"], ["restored"])
+    graph = build([node], {"k": np.array([1, -value, 2], np.float32).reshape(3, 1, 1)}, (1, 3, 2, 2), (1, 3, 2, 2))
+    assert [str(p) for p in check(graph)] == ["k: it holds numbers that are not finite"] * refused
+
+
+def test_tensors_of_no_size():
+    cut = helper.make_node("Slice", ["image", "a", "a", "axis"], ["restored"])
+    constants = {"a": np.array([1], np.int64), "axis": np.array([2], np.int64)}
+    graph = build([cut], constants, (1, 3, 2, 2), (1, 3, 0, 2))
+    assert [str(p) for p in check(graph)] == ["restored: it has no elements"]

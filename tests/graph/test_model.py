@@ -8,7 +8,7 @@ from edgekd.graph import golden
 from edgekd.graph.cost import count
 from edgekd.graph.layers import layers
 from edgekd.graph.model import Graph, read_model
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 
 def test_damaged_and_missing_files(tmp_path):
@@ -42,3 +42,22 @@ def test_a_foreign_graph_with_a_free_batch_and_pairs_without_zero_points():
     trace = golden.run(graph, {"x": np.array([[-1.0, 0.3, 200.0]], np.float32)})
     assert trace["q"].dtype == np.uint8
     assert trace["y"].tolist() == [[0.0, 0.5, 127.5]]
+
+
+def test_codes_have_the_type_their_zero_point_or_constant_has():
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "s"], ["d"]),
+        helper.make_node("DequantizeLinear", ["w", "s"], ["wf"]),
+        helper.make_node("DequantizeLinear", ["q", "s", "q0"], ["e"]),
+    ]
+    values = {"s": np.float32(1), "w": np.zeros(3, np.int8)}
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, (3,))],
+        [helper.make_empty_tensor_value_info("d")],
+        [numpy_helper.from_array(np.asarray(v), n) for n, v in values.items()],
+    )  # fmt: skip
+    view = Graph(helper.make_model(graph))
+    assert [view.code_type(node).name for node in view.nodes[:3]] == ["uint8", "uint8", "int8"]
+    assert view.zero_point(view.nodes[2]) == np.int8(0)
+    assert view.zero_point(view.nodes[3]) is None

@@ -115,6 +115,76 @@ def test_logistic(seed):
     np.testing.assert_array_equal(golden_of(nodes, constants, {"x.q": x}, "restored.q", shape, shape), run(x))
 
 
+UNARY = {
+    "Tanh": (B.TANH, (1 / 128, 0), {}, 1),
+    "Gelu": (B.GELU, None, {"approximate": "none"}, 2),
+    "Exp": (B.EXP, None, {}, 1),
+    "LeakyRelu": (B.LEAKY_RELU, None, {"alpha": 0.1}, 2),
+}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("kind", UNARY)
+def test_functions_of_one_tensor(kind, seed):
+    """All 256 codes."""
+    rng, (operator, grid, attrs, version) = np.random.default_rng(seed), UNARY[kind]
+    shape, (sx, sy), (zx, zy) = (1, 1, 16, 16), rng.uniform(0.01, 0.1, 2).astype(np.float32), rng.integers(-60, 60, 2)
+    sy, zy = grid or (sy, zy)
+    options, number = None, 0
+    if attrs:
+        options, number = getattr(schema, f"{kind}OptionsT")(), getattr(schema.BuiltinOptions, f"{kind}Options")
+        options.alpha, options.approximate = attrs.get("alpha", 0), False
+    constants = {"s": sx, "z": np.int8(zx), "sy": np.float32(sy), "zy": np.int8(zy)}
+    nodes = [*pair("x", "image"), helper.make_node(kind, ["x"], ["g"], **attrs), *pair("restored", "g", "sy", "zy")]
+    x = np.arange(-128, 128).astype(np.int8).reshape(shape)
+    tensors = [(shape, "int8", sx, zx, None, 0), (shape, "int8", sy, zy, None, 0)]
+    run = reference(operator, tensors, [0], 1, options, number, version)
+    np.testing.assert_array_equal(golden_of(nodes, constants, {"x.q": x}, "restored.q", shape, shape), run(x))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_average_pool(seed):
+    rng = np.random.default_rng(seed)
+    sx, zx, (kh, kw) = scales(rng)[0], int(rng.integers(-60, 60)), (int(k) for k in rng.integers(1, 4, 2))
+    options = schema.Pool2DOptionsT()
+    options.padding, options.strideH, options.strideW = schema.Padding.VALID, 2, 1
+    options.filterHeight, options.filterWidth = kh, kw
+    height, width = (9 - kh) // 2 + 1, 10 - kw + 1
+    run = reference(
+        B.AVERAGE_POOL_2D,
+        [((1, 9, 10, 4), "int8", sx, zx, None, 0), ((1, height, width, 4), "int8", sx, zx, None, 0)],
+        [0], 1, options, schema.BuiltinOptions.Pool2DOptions, 1,
+    )  # fmt: skip
+    pool = helper.make_node("AveragePool", ["x"], ["g"], kernel_shape=[kh, kw], strides=[2, 1])
+    nodes, x = [*pair("x", "image"), pool, *pair("restored", "g")], codes(rng, (1, 4, 9, 10))
+    constants, made = {"s": sx, "z": np.int8(zx)}, (1, 4, height, width)
+    mine = golden_of(nodes, constants, {"x.q": x}, "restored.q", (1, 4, 9, 10), made)
+    np.testing.assert_array_equal(nhwc(mine), run(nhwc(x)))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("where", ["half_pixel", "align_corners", "asymmetric"])
+def test_linear_resize(where, seed):
+    rng = np.random.default_rng(seed)
+    sx, zx, (height, width) = scales(rng)[0], int(rng.integers(-60, 60)), rng.integers(2, 20, 2).tolist()
+    options = schema.ResizeBilinearOptionsT()
+    options.halfPixelCenters, options.alignCorners = where == "half_pixel", where == "align_corners"
+    size = np.array([height, width], np.int32)
+    run = reference(
+        B.RESIZE_BILINEAR,
+        [((1, 5, 6, 4), "int8", sx, zx, None, 0), ((2,), "int32", None, None, size, 0),
+         ((1, height, width, 4), "int8", sx, zx, None, 0)],
+        [0, 1], 2, options, schema.BuiltinOptions.ResizeBilinearOptions, 3,
+    )  # fmt: skip
+    kind = {"mode": "linear", "coordinate_transformation_mode": where}
+    made = (1, 4, height, width)
+    nodes = [*pair("x", "image"), helper.make_node("Resize", ["x", "", "", "size"], ["g"], **kind),
+             *pair("restored", "g")]  # fmt: skip
+    constants, x = {"s": sx, "z": np.int8(zx), "size": np.array(made, np.int64)}, codes(rng, (1, 4, 5, 6))
+    mine = golden_of(nodes, constants, {"x.q": x}, "restored.q", (1, 4, 5, 6), made)
+    np.testing.assert_array_equal(nhwc(mine), run(nhwc(x)))
+
+
 def test_the_two_roundings_differ_by_one_at_most_and_not_often():
     rng = np.random.default_rng(0)
     graph = conv_graph(rng, channels=16, size=64, x_scale=0.031, w_scale=scales(rng, 16), y_scale=0.7)

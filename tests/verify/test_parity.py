@@ -44,6 +44,14 @@ def test_a_single_flip_by_one_is_harmless_but_two_codes_are_not():
     assert compare("a → b", GRAPH, [IMAGE], [flipped], beyond_one=1e-3).first_beyond is None
 
 
+def test_where_a_rounding_is_exact_one_flip_is_beyond():
+    trace = golden.run(GRAPH, IMAGE, rounding="tfl_double")
+    assert compare("a → b", GRAPH, [IMAGE], [trace], rounding="tfl_double").equal == 1.0
+    flipped = {**trace, "y.q": trace["y.q"].copy()}
+    flipped["y.q"].flat[np.argmin(flipped["y.q"])] += 1
+    assert compare("a → b", GRAPH, [IMAGE], [flipped], rounding="tfl_double").first_beyond == "y.q"
+
+
 def test_outputs_that_are_not_numbers_are_beyond():
     trace = golden.run(GRAPH, IMAGE)
     broken = {**trace, "restored": np.full_like(trace["restored"], np.nan)}

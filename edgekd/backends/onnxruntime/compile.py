@@ -10,6 +10,7 @@ from pydantic import Field
 from edgekd.backends.base import Artifact, Job, check_operators
 from edgekd.errors import Problem
 from edgekd.graph.model import Graph
+from edgekd.graph.rewrite import unsigned_activations
 from edgekd.schema.base import Strict
 from edgekd.schema.target import Engine
 
@@ -18,6 +19,9 @@ class OrtOptions(Strict):
     """Options of the engine."""
 
     optimise: bool = Field(True, description="Graph optimisations all on, or all off.")
+    unsigned: bool = Field(
+        False, description="Signed activation codes as unsigned ones, 128 higher: the faster kernels on x86."
+    )
 
 
 class OnnxRuntime:
@@ -34,7 +38,9 @@ class OnnxRuntime:
         """Write the graph and load it once."""
         from edgekd.runners import ort
 
-        onnx.save(job.graph.model, out / "model.onnx")
+        signed = any(job.graph.types[node.output[0]] == onnx.TensorProto.INT8 for node in job.graph.codes())
+        moved = options.unsigned and signed
+        onnx.save(unsigned_activations(job.graph) if moved else job.graph.model, out / "model.onnx")
         ort.Session(out / "model.onnx", optimise=options.optimise).run(job.inputs[0])
         return Artifact(
             backend="onnxruntime",
@@ -44,4 +50,5 @@ class OnnxRuntime:
             runner="ort",
             options={"optimise": options.optimise},
             observe="each" if options.optimise else "all",
+            code_offset=128 if moved else 0,
         )

@@ -24,10 +24,15 @@ def conv(args: Sequence[Value], attrs: Attributes) -> Value:
     return weighted(args, _planar(lambda x, w: convolution(x, w, slide, groups), len(kernel)), 0, len(kernel))
 
 
-def conv_transpose(args: Sequence[Value], attrs: Attributes) -> Value:
-    """ONNX ConvTranspose, one or two spatial dimensions: the gradient of a convolution."""
+def refuse_padding(attrs: Attributes) -> None:
+    """Raises NotImplementedError where the pads of a ConvTranspose are told in another way."""
     if "output_shape" in attrs or attrs.get("auto_pad", b"NOTSET") != b"NOTSET":
         raise NotImplementedError("its padding is given by `output_shape` or `auto_pad`, only `pads` can be")
+
+
+def conv_transpose(args: Sequence[Value], attrs: Attributes) -> Value:
+    """ONNX ConvTranspose, one or two spatial dimensions: the gradient of a convolution."""
+    refuse_padding(attrs)
     kernel, groups = _shape(args[1])[2:], attrs.get("group", 1)
     slide = window(_shape(args[0])[2:], kernel, attrs)
     extra = (0, *attrs.get("output_padding", (0,) * len(kernel)))[-2:]
@@ -125,8 +130,6 @@ def convolution(x: Array, weight: Array, slide: Window, groups: int) -> Array:
     """(N, C, H, W) with (O, C / groups, kh, kw) to (N, O, H', W'), as ONNX Conv without bias."""
     x = padded(x, slide.pads)
     n, channels, (height, width) = len(x), x.shape[1], slide.size(x.shape)
-    if channels == groups > 1:
-        return _depthwise(x, weight, slide)
     # groups become a batch dimension of one matrix product
     taps = weight.reshape(groups, len(weight) // groups, -1)
     if slide.plain:
@@ -144,17 +147,6 @@ def convolution(x: Array, weight: Array, slide: Window, groups: int) -> Array:
         product = taps @ columns.reshape(n, groups, taps.shape[-1], -1)
         out[:, :, top : top + rows] = product.reshape(n, len(weight), -1, width)
     return out
-
-
-def _depthwise(x: Array, weight: Array, slide: Window) -> Array:
-    """Each output channel sees one input channel: a scaled view for each tap, added up channel by channel."""
-    n, channels, (height, width) = len(x), x.shape[1], slide.size(x.shape)
-    out = np.zeros((n, channels, len(weight) // channels, height, width), np.result_type(x, weight))
-    taps = weight.reshape(channels, -1, *slide.kernel)
-    for c in range(channels):  # a channel at a time stays in the cache
-        for i, j, seen in slide.taps(x[:, c]):
-            out[:, c] += taps[c, :, i, j, None, None] * seen[:, None]
-    return out.reshape(n, len(weight), height, width)
 
 
 def _transposed(x: Array, weight: Array, slide: Window, groups: int, extra: Sequence[int]) -> Array:

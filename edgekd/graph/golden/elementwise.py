@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from math import erf as scalar_erf
 from typing import Any
@@ -145,6 +146,24 @@ def _gelu_tanh(x: Array) -> Array:
     return out
 
 
+def leaky_relu(args: Sequence[Value], attrs: Attributes) -> Value:
+    """In `tfl_double` one multiplier on each side of zero (TFLite LEAKY_RELU)."""
+    x, out = args[0], _leaky_relu(args, attrs)
+    if not (isinstance(x, Codes) and isinstance(out, Table)):
+        return out
+    codes, up = grid(x), np.float64(x.scale.item())
+    down = up * np.float64(np.float32(attrs.get("alpha", 0.01)))
+
+    def kernel(scale: Array, zero: Array) -> Array:
+        below, above = (rounding.tfl_double(codes, side / np.float64(scale), zero) for side in (down, up))
+        return np.where(codes < 0, below, above)
+
+    return replace(out, kernel=kernel)
+
+
+_leaky_relu = unary(lambda x, alpha: np.where(x < 0, alpha * x, x), alpha=0.01)
+
+
 def _hard_sigmoid(x: Array, alpha: Any, beta: Any) -> Array:
     out: Array = np.clip(x * alpha + beta, 0, 1)
     return out
@@ -173,7 +192,7 @@ ELEMENTWISE: dict[str, Operator] = {
     "GreaterOrEqual": of(np.greater_equal),
     "HardSigmoid": unary(_hard_sigmoid, alpha=0.2, beta=0.5),
     "HardSwish": unary(lambda x: x * _hard_sigmoid(x, x.dtype.type(np.float32(1 / 6)), x.dtype.type(0.5))),
-    "LeakyRelu": unary(lambda x, alpha: np.where(x < 0, alpha * x, x), alpha=0.01),
+    "LeakyRelu": leaky_relu,
     "Less": of(np.less),
     "LessOrEqual": of(np.less_equal),
     "Log": unary(np.log),

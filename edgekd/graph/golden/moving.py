@@ -98,7 +98,7 @@ def pad(args: Sequence[Value], attrs: Attributes) -> Value:
     value: Any = x.zero.item() if isinstance(x, Codes) and whole else fill.item()
     settings = {"constant_values": value} if mode == "constant" else {}
     grown = [(max(0, low), max(0, high)) for low, high in ends]
-    out = np.pad(source, grown, mode=mode, **settings)  # type: ignore[call-overload]
+    out = np.pad(source, grown, mode=mode, **settings)
     out = out[tuple(slice(max(0, -low), n - max(0, -high)) for (low, high), n in zip(ends, out.shape, strict=True))]
     return x.like(out) if isinstance(x, Codes) and whole else out
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgekd.graph.golden.convolution import conv, conv_transpose, gemm, matmul
+from edgekd.graph.golden.convolution import conv, conv_transpose, gemm, matmul, refuse_padding
 from edgekd.graph.golden.elementwise import ELEMENTWISE
 from edgekd.graph.golden.moving import MOVING, Operator
-from edgekd.graph.golden.reductions import REDUCTIONS
+from edgekd.graph.golden.reductions import REDUCTIONS, refuse_training
+from edgekd.graph.golden.resize import refuse as refuse_resize
 from edgekd.graph.golden.resize import resize
 from edgekd.graph.golden.values import Array, Codes, Value, numbers
 from edgekd.graph.golden.windows import Attributes
@@ -32,6 +33,9 @@ def along(parameter: Array, x: Array, attrs: Attributes) -> Array:
         return parameter.reshape([-1 if i == axis % x.ndim else 1 for i in range(x.ndim)])
     return np.repeat(parameter, attrs["block_size"], axis).take(range(x.shape[axis]), axis)
 
+
+REFUSE = {"BatchNormalization": refuse_training, "ConvTranspose": refuse_padding, "Resize": refuse_resize}
+"""Checks of attributes, before anything runs."""
 
 OPERATORS: dict[str, Operator] = {
     **ELEMENTWISE,

@@ -42,9 +42,13 @@ def total(args: Sequence[Value], attrs: Attributes) -> Value:
     source = x.codes if isinstance(x, Codes) else numbers(x)
     axes, keep = axes_of(args, attrs, source.ndim), bool(attrs.get("keepdims", 1))
     if isinstance(x, Codes) and x.single:
-        return Sums(x.integers.sum(axes, keepdims=keep).astype(np.float64), x.scale.reshape(()), np.float32(1))
+        return Sums(
+            x.integers.sum(axes, keepdims=keep).astype(np.float64), x.scale.reshape(()), np.ones((), np.float32)
+        )
     values = numbers(x)
-    return values.sum(axes, keepdims=keep, dtype=np.float64 if values.dtype.kind == "f" else None).astype(values.dtype)
+    wide = np.float64 if values.dtype.kind == "f" else np.int64
+    summed: Array = values.sum(axes, keepdims=keep, dtype=wide).astype(values.dtype)
+    return summed
 
 
 def _extreme(function: Callable[..., Array]) -> Operator:
@@ -81,13 +85,14 @@ def average_pool(args: Sequence[Value], attrs: Attributes) -> Value:
     source = x.integers if isinstance(x, Codes) and code else real(x).astype(np.float64)
     slide, planes = _pool(source, attrs)
     ones = np.ones((1, 1, *planes.shape[2:]), np.int64)
-    sums, count = (sum(seen for _, _, seen in slide.taps(padded(a, slide.pads))) for a in (planes, ones))
+    sums, count = (np.asarray(sum(seen for _, _, seen in slide.taps(padded(a, slide.pads)))) for a in (planes, ones))
     if attrs.get("count_include_pad", 0):
         count = np.full_like(count, prod(slide.kernel))
     keep = 4 - (source.ndim - 2)
-    sums, count = (np.asarray(a).reshape(*a.shape[:2], *a.shape[keep:]) for a in (sums, count))
+    sums, count = (a.reshape(*a.shape[:2], *a.shape[keep:]) for a in (sums, count))
     if not (isinstance(x, Codes) and code):
-        return (sums / count).astype(np.float32)
+        out: Array = (sums / count).astype(np.float32)
+        return out
     return Pending((sums / count * np.float64(x.scale.item())).astype(np.float32), _average_codes(x, sums, count))
 
 
@@ -128,10 +133,15 @@ def layer_norm(args: Sequence[Value], attrs: Attributes) -> Value:
     return out.astype(np.float32)
 
 
-def batch_norm(args: Sequence[Value], attrs: Attributes) -> Value:
-    """With the stored statistics."""
+def refuse_training(attrs: Attributes) -> None:
+    """Raises NotImplementedError where a BatchNormalization measures its statistics."""
     if attrs.get("training_mode", 0):
         raise NotImplementedError("it is in training mode")
+
+
+def batch_norm(args: Sequence[Value], attrs: Attributes) -> Value:
+    """With the stored statistics."""
+    refuse_training(attrs)
     x = real(args[0])
     gain, shift, centre, variance = (real(a).reshape(-1, *(1,) * (x.ndim - 2)) for a in args[1:5])
     out: Array = (x - centre) / np.sqrt(variance + np.float32(attrs.get("epsilon", 1e-5))) * gain + shift

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.graph.golden.moving import moved
-from edgekd.graph.golden.values import Array, Value, numbers, real
+from edgekd.graph.golden.values import Array, Codes, Pending, Value, numbers, real
 from edgekd.graph.golden.windows import Attributes
 
 Places = NDArray[np.float32]
@@ -31,8 +31,8 @@ ROUND: dict[bytes, Callable[[Places], Places]] = {
 }
 
 
-def resize(args: Sequence[Value], attrs: Attributes) -> Value:
-    """Nearest moves codes; linear works on real values."""
+def refuse(attrs: Attributes) -> None:
+    """Raises NotImplementedError where the interpreter does not know what a Resize asks for."""
     mode, where = attrs.get("mode", b"nearest"), attrs.get("coordinate_transformation_mode", b"half_pixel")
     if mode not in (b"nearest", b"linear"):
         raise NotImplementedError(f"its mode is {mode.decode()}, only nearest and linear can be")
@@ -40,7 +40,45 @@ def resize(args: Sequence[Value], attrs: Attributes) -> Value:
         raise NotImplementedError(f"its coordinates are {where.decode()}")
     if attrs.get("antialias", 0) or attrs.get("keep_aspect_ratio_policy", b"stretch") != b"stretch":
         raise NotImplementedError("it smooths (`antialias`) or keeps the aspect ratio")
-    return moved(_nearest)(args, attrs) if mode == b"nearest" else _linear(real(args[0]), args, attrs)
+
+
+def resize(args: Sequence[Value], attrs: Attributes) -> Value:
+    """Nearest moves codes; linear works on real values, in `tfl_double` on codes."""
+    refuse(attrs)
+    if attrs.get("mode", b"nearest") == b"nearest":
+        return moved(_nearest)(args, attrs)
+    x = args[0]
+    values = _linear(real(x), args, attrs)
+    if not (isinstance(x, Codes) and x.single and x.codes.ndim == 4):
+        return values
+    where = attrs.get("coordinate_transformation_mode", b"half_pixel")
+
+    def codes(scale: Array, zero: Array) -> Array:
+        return x.like(_tfl_linear(x.codes, values.shape[2:], where)).quantize(scale, zero, "tfl_double")
+
+    return Pending(values, codes)
+
+
+def _tfl_linear(codes: Array, size: Sequence[int], where: bytes) -> Array:
+    """Codes interpolated with weights of ten bits a side, half away from zero (TFLite ResizeBilinearInteger)."""
+    x = codes.astype(np.int64)
+    for axis, n in zip((2, 3), size, strict=True):
+        low, high, share = _tfl_places(x.shape[axis], n, where)
+        share = share.reshape((-1, 1) if axis == 2 else -1)
+        x = np.take(x, low, axis) * (1024 - share) + np.take(x, high, axis) * share
+    out: Array = (np.sign(x) * ((np.abs(x) + (1 << 19)) >> 20)).astype(codes.dtype)
+    return out
+
+
+def _tfl_places(n: int, m: int, where: bytes) -> tuple[Array, Array, Array]:
+    """For each of `m` output samples: the input samples below and above, and 1024 times how far above it lies."""
+    corners = where == b"align_corners" and m > 1
+    step = (1024 * (n - 1) + (m - 1) // 2) // (m - 1) if corners else (1024 * n + m // 2) // m
+    at = np.arange(m, dtype=np.int64) * step
+    if where in (b"half_pixel", b"pytorch_half_pixel"):
+        at += step // 2 - 512
+    low = np.clip(at // 1024, 0, n - 1)
+    return low, np.clip((at + 1023) // 1024, 0, n - 1), at - 1024 * low
 
 
 def _nearest(x: Array, args: Sequence[Value], attrs: Attributes) -> Array:

@@ -31,7 +31,8 @@ def rne_f32(sums: Array, multiplier: Array, zero: Array) -> Array:
 
 def quantize_real(values: Array, scale: Array, zero: Array) -> Array:
     """A float32 value's codes: divided by the scale, ties to even, saturated. ONNX QuantizeLinear."""
-    return _nearest_even(values.astype(np.float32, copy=False) / scale.astype(np.float32), zero)
+    with np.errstate(over="ignore"):  # infinity saturates too
+        return _nearest_even(values.astype(np.float32, copy=False) / scale.astype(np.float32), zero)
 
 
 def _nearest_even(scaled: Array, zero: Array) -> Array:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import onnx
 
 from edgekd.errors import Problem, RequestError
 from edgekd.graph.golden.moving import split
-from edgekd.graph.golden.operators import OPERATORS, along
+from edgekd.graph.golden.operators import OPERATORS, REFUSE, along
 from edgekd.graph.golden.rounding import Rounding, quantize_real
-from edgekd.graph.golden.values import Value, numbers
+from edgekd.graph.golden.values import Table, Value, numbers
 from edgekd.graph.golden.windows import Attributes
 from edgekd.graph.model import Array, Graph, attributes
 
@@ -63,11 +63,13 @@ def _quantize(name: str, arguments: Sequence[Value], attrs: Attributes, rounding
     zero = numbers(arguments[2]) if len(arguments) > 2 else _zero(attrs)
     shaped = numbers(x) if scale.size > 1 else np.empty(1)
     scale, zero = (along(a, shaped, attrs) for a in (scale, zero))
-    if not isinstance(x, np.ndarray | np.generic):
-        return x.quantize(scale, zero, rounding)
-    if np.isnan(np.min(x, initial=0)):
+    plain = isinstance(x, np.ndarray | np.generic)
+    doubtful = np.isnan(x.single).any() if isinstance(x, Table) else plain
+    if doubtful and np.isnan(np.min(numbers(x), initial=0)):
         raise RequestError(f"`{name}` is made of NaN, for which there is no code", "its operators divide by zero")
-    return quantize_real(np.asarray(x), scale, zero)
+    if isinstance(x, np.ndarray | np.generic):
+        return quantize_real(np.asarray(x), scale, zero)
+    return x.quantize(scale, zero, rounding)
 
 
 def _zero(attrs: Attributes) -> Array:
@@ -77,13 +79,25 @@ def _zero(attrs: Attributes) -> Array:
 
 
 def check(graph: Graph) -> list[Problem]:
-    """Operators the interpreter does not know, one problem each."""
+    """Operators the interpreter does not know, one problem each, and modes of operators."""
     known = {*OPERATORS, "QuantizeLinear", "Split", "Constant"}
     unknown = {n.op_type: n.output[0] for n in reversed(graph.nodes) if n.op_type not in known}
     return [
-        Problem(where, f"operator `{kind}` has no integer reference, so no conversion of it could be checked")
-        for kind, where in sorted(unknown.items())
+        *(
+            Problem(where, f"operator `{kind}` has no integer reference, so no conversion of it could be checked")
+            for kind, where in sorted(unknown.items())
+        ),
+        *(problem for node in graph.nodes for problem in _refused(node)),
     ]
+
+
+def _refused(node: onnx.NodeProto) -> Iterator[Problem]:
+    """What a node's attributes ask for that the interpreter does not know."""
+    if node.op_type in REFUSE:
+        try:
+            REFUSE[node.op_type](attributes(node))
+        except NotImplementedError as reason:
+            yield Problem(node.output[0], f"operator `{node.op_type}` has no integer reference: {reason}")
 
 
 def _compute(node: onnx.NodeProto, arguments: list[Value]) -> list[Value]:

@@ -122,12 +122,17 @@ class Pending:
 
 @dataclass(frozen=True)
 class Table:
-    """A function of codes of eight bits or less: its value for each of them. Both roundings look it up."""
+    """A function of codes of eight bits or less: its value for each of them. Both roundings look it up.
+
+    NaN stands for codes outside the function's domain.
+    """
 
     index: NDArray[np.uint8]
     values: NDArray[np.float64]
     single: Float
     """The values as float32 arithmetic gives them."""
+    kernel: Callable[[Array, Array], Array] | None = None
+    """(scale, zero point) to the codes of the table in `tfl_double`, where that is no rounding of the values."""
 
     @property
     def real(self) -> Float:
@@ -135,13 +140,15 @@ class Table:
         return self.single[self.index]
 
     def quantize(self, scale: Array, zero: Array, mode: Rounding) -> Array:
-        """`rne_f32`: ONNX QuantizeLinear of the float32 value; `tfl_double`: half away from zero, as LiteRT's tables."""
+        """`rne_f32`: QuantizeLinear of the float32 values; `tfl_double`: half away from zero, as LiteRT's tables."""
         if scale.size > 1:
             return rounding.quantize_real(self.real, scale, zero)
+        if mode == "tfl_double" and self.kernel is not None:
+            return self.kernel(scale, zero)[self.index]
         if mode == "tfl_double":
-            codes = rounding.half_away(self.values / np.float64(scale)) + zero.astype(np.float64)
+            codes = rounding.half_away(np.nan_to_num(self.values) / np.float64(scale)) + zero.astype(np.float64)
             return rounding.saturate(codes, zero)[self.index]
-        return rounding.quantize_real(self.single, scale, zero)[self.index]
+        return rounding.quantize_real(np.nan_to_num(self.single), scale, zero)[self.index]
 
 
 @dataclass(frozen=True)

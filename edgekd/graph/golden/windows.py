@@ -47,7 +47,7 @@ class Window:
 
 
 def window(shape: Sequence[int], kernel: Sequence[int], attrs: Attributes) -> Window:
-    """From an operator's attributes, one or two spatial axes; one becomes a width. `shape`: the input's spatial axes."""
+    """From an operator's attributes; `shape` and `kernel` are spatial, of one axis (it becomes the width) or two."""
     rank = len(kernel)
     if rank not in (1, 2):
         raise NotImplementedError(f"it slides over {rank} axes, one or two can be")

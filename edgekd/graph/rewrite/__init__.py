@@ -1,0 +1,22 @@
+"""Rewrites of a portable graph into the form an engine reads. All but `half_floats` keep every code.
+
+The graph given is never changed; constants are made anew, since several operators may share one.
+"""
+
+from edgekd.graph.rewrite.biases import float_biases, integer_biases
+from edgekd.graph.rewrite.codes import pack_weights, signed_activations, unpack_weights, unsigned_activations
+from edgekd.graph.rewrite.edit import drop_unused
+from edgekd.graph.rewrite.half import half_floats
+from edgekd.graph.rewrite.opset import with_opset
+
+__all__ = [
+    "drop_unused",
+    "float_biases",
+    "half_floats",
+    "integer_biases",
+    "pack_weights",
+    "signed_activations",
+    "unpack_weights",
+    "unsigned_activations",
+    "with_opset",
+]
