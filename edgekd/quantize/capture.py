@@ -125,6 +125,7 @@ class _View:
         outputs: tuple[str, ...] = ()
         for node in self.module.graph.nodes:
             if node.op == "placeholder":
+                self.seen[str(node.target)] += 1  # a module may have an input's name
                 self._name(node, str(node.target))
             elif node.op == "output":
                 outputs = tuple(self.names[n] for n in node.all_input_nodes)
