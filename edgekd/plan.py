@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel
 
 from edgekd.backends.registry import backend, is_installed, names
@@ -16,10 +17,10 @@ from edgekd.graph.images import data_digests
 from edgekd.schema.io import IoRecord
 from edgekd.schema.load import parse
 from edgekd.schema.recipe import Recipe
-from edgekd.schema.recipes import PARTS, arm_arithmetic, arm_recipe, bundled
+from edgekd.schema.recipes import PARTS, arm_arithmetic, arm_recipe, bundled, is_own
 from edgekd.schema.target import Arithmetic, Target
 from edgekd.store import Key, step_key
-from edgekd.students.base import Task
+from edgekd.students.base import Sample, Task
 from edgekd.students.registry import Entry, find_student
 
 _WIRING = Path(__file__).parent / "steps.py"
@@ -84,9 +85,10 @@ def make_plan(recipe: Recipe, target: Target) -> Plan:
     """Resolve a run. Raises ProblemsError with everything that is wrong."""
     problems: list[Problem] = []
     entry = gather(problems, "student", lambda: find_student(recipe.student, recipe.task))
-    task = gather(problems, "data", lambda: entry.make_task(recipe.data, recipe.seed)) if entry else None
-    if entry:
-        gather(problems, "model", lambda: entry.make_student(recipe.model, recipe.data, recipe.seed))
+    places = ("student", "student") if is_own(recipe.student) else ("data", "model")
+    task = gather(problems, places[0], lambda: entry.make_task(recipe.data, recipe.seed)) if entry else None
+    if entry and (task or entry.task != entry.student):  # one class fails once
+        gather(problems, places[1], lambda: entry.make_student(recipe.model, recipe.data, recipe.seed))
     data: dict[str, str] = {}
     for name in task.folders() if task else ():
         data |= gather(problems, "data", partial(data_digests, (name,))) or {}
@@ -115,6 +117,18 @@ def _check_shapes(task: Task, shape: tuple[int, int], problems: list[Problem]) -
             message = f"makes `{odd}` {list(wanted[odd])}, but evaluation samples are {list(sizes[odd])}"
             problems.append(Problem("deploy.shape", message, "set it, or the samples' size in `data`, to fit"))
             return
+    problems += _encoded(task, io, samples[0]) if samples else ()
+
+
+def _encoded(task: Task, io: IoRecord, sample: Sample) -> list[Problem]:
+    """Inputs that encoding a sample gives in another shape than the io record's."""
+    encoded = task.encode(sample.raw, io)
+    return [
+        Problem("data", f"`{spec.name}` is {list(spec.shape)} in the io record, encoded as {list(found)}",
+                "let `io` and the samples agree")
+        for spec in io.inputs
+        if (found := np.shape(encoded[spec.name])) != spec.shape
+    ]  # fmt: skip
 
 
 def _compiles(target: Target, problems: list[Problem]) -> tuple[list[Compile], list[Problem]]:

@@ -30,6 +30,21 @@ TINY = (
     "profile.warmup=2",
 )
 
+TINY_CLASSIFIER = (
+    "model.width=16",
+    "data.tests=60",
+    "train.steps=40",
+    "quantize.steps=10",
+    "quantize.calibration.batches=2",
+    "deploy.probes=2",
+    "gates.min_gain=30",
+    "gates.min_retained=0.8",
+    "gates.max_engine_drop=5",
+    "threads=1",
+    "profile.runs=20",
+    "profile.warmup=2",
+)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_small_picture() -> None:
@@ -76,6 +91,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def jetson(store: Path) -> Result:
     """A finished tiny run for the Jetson."""
     return run(*resolve("qdr", "jetson", TINY), store)
+
+
+@pytest.fixture(scope="session")
+def classified(store: Path) -> Result:
+    """A finished tiny run of the classifier for this host."""
+    return run(*resolve("classifier", "x86", TINY_CLASSIFIER), store)
 
 
 @pytest.fixture(scope="session")

@@ -66,9 +66,11 @@ def tell(answer: Any, io: IoRecord) -> str:
 def tell_truth(truth: Any, io: IoRecord) -> str:
     """A sample's truth in a few words; an integer is a class where the first output is classes."""
     spec = io.outputs[0]
-    if isinstance(spec, ClassesOutput) and np.ndim(truth) == 0 and isinstance(truth, int | np.integer):
+    if isinstance(truth, tuple | list):
+        return "; ".join(tell_truth(part, io) for part in truth)
+    if isinstance(truth, int | np.integer) and isinstance(spec, ClassesOutput):
         return spec.labels[int(truth)]
-    return _numbers(np.asarray(truth))
+    return _numbers(np.asarray(truth)) if isinstance(truth, np.ndarray | np.number | int | float) else str(truth)
 
 
 def tell_output(answer: Any, spec: Output) -> str:
@@ -85,6 +87,6 @@ def tell_output(answer: Any, spec: Output) -> str:
 
 def _numbers(values: Array) -> str:
     """Up to four numbers, else type and shape."""
-    if values.size <= SHOWN and np.issubdtype(values.dtype, np.number):
+    if values.size <= SHOWN:
         return ", ".join(f"{float(v):.4g}" for v in values.ravel())
-    return str(values) if values.ndim == 0 else f"{values.dtype} {' x '.join(map(str, values.shape))}"
+    return f"{values.dtype} {' x '.join(map(str, values.shape))}"

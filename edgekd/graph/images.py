@@ -107,6 +107,8 @@ def data_digests(names: tuple[str, ...]) -> dict[str, str]:
         if root.is_file():
             out[name] = sha256(root)
             continue
+        if root.suffix and not root.exists():
+            raise MissingError(f"data file `{name}` does not exist", "name a file or a folder in the recipe's `data`")
         files = sorted(p for p in find_folder(name).rglob("*") if p.is_file()) or picture_files(name)
         out |= {f"{name}/{path.relative_to(root).as_posix()}": sha256(path) for path in files}
     return out

@@ -166,6 +166,7 @@ class _View:
         outputs: tuple[str, ...] = ()
         for node in self.module.graph.nodes:
             if node.op == "placeholder":
+                self.seen[str(node.target)] += 1  # a module may have an input's name
                 self._name(node, str(node.target))
             elif node.op == "get_attr":
                 self.constants[node] = frozenset({str(node.target)})

@@ -30,8 +30,8 @@ class ImageInput(Strict):
     @model_validator(mode="after")
     def _channels_agree(self) -> ImageInput:
         wanted = CHANNELS[self.color]
-        if not self.shape[1] == len(self.mean) == len(self.std) == wanted:
-            raise ValueError(f"`{self.name}` is {self.color}: `shape`, `mean` and `std` need {wanted} channels")
+        if not len(self.mean) == len(self.std) == wanted:
+            raise ValueError(f"`{self.name}` is {self.color}: `mean` and `std` need {wanted} values")
         return self
 
 

@@ -26,6 +26,8 @@ PREFIX = "edgekd_own_"
 PAGE = "docs/your-own-student.md"
 TASK = ("metric", "unit", "baseline", "about", "folders", "io", "evalset", "encode", "decode", "score")
 STUDENT = ("taps", "build", "batch", "inputs", "loss")
+STACKING = "edgekd.students.simple"
+"""The module whose `batch` stacks what `sample` gives; it imports torch, so it is not imported here."""
 
 
 def load_class(name: str, parts: tuple[str, ...]) -> Any:
@@ -36,11 +38,10 @@ def load_class(name: str, parts: tuple[str, ...]) -> Any:
     if not isinstance(cls, type):
         own = [n for n, v in vars(module).items() if isinstance(v, type) and v.__module__ == module.__name__]
         raise RequestError(f"`{Path(file).name}` has no class `{wanted}`", nearest(wanted, own) if own else "write it")
-    if missing := [part for part in parts if not hasattr(cls, part)]:
-        also = " (or `sample`, where it is a `SimpleStudent`)" if missing[0] == "batch" else ""
-        raise RequestError(
-            f"`{wanted}` in `{Path(file).name}` has no `{missing[0]}`{also}", f"`{PAGE}` shows what a student has"
-        )
+    stacks = "batch" in parts and getattr(getattr(cls, "batch", None), "__module__", "") == STACKING
+    if missing := [part for part in (*parts, *(["sample"] if stacks else [])) if not hasattr(cls, part)]:
+        message = f"`{wanted}` in `{Path(file).name}` has no `{missing[0]}`"
+        raise RequestError(message, f"`{PAGE}` shows what a student has")
     return cls
 
 

@@ -37,7 +37,8 @@ class SimpleTask:
 
     def folders(self) -> tuple[str, ...]:
         """The files and folders that `data.train` and `data.eval` name."""
-        return tuple(dict.fromkeys(str(self.data[key]) for key in ("train", "eval") if key in self.data))
+        named = (self.data.get(key) for key in ("train", "eval"))
+        return tuple(dict.fromkeys(name for name in named if isinstance(name, str)))
 
     def encode(self, raw: Any, io: IoRecord) -> Arrays:
         """By the io record."""

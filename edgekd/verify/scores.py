@@ -49,7 +49,7 @@ def score(subject: str, task: Task, io: IoRecord, samples: Sequence[Sample], run
 def retained(base: Scores | None, full: Scores, artifact: Scores, metric: str) -> tuple[float, tuple[float, float]]:
     """`(artifact - base) / (FP32 - base)` of the means, with its paired 95 % bootstrap interval over samples.
 
-    `base` is the raw input's scores, zero where the task has none. Where FP32 gains nothing, what is no worse keeps all.
+    `base` is the raw input's scores, zero where the task has none. Where FP32 gains nothing, no worse is all kept.
     """
     zero = (0.0,) * len(full.ids)
     rows = np.array([base.values[metric] if base else zero, full.values[metric], artifact.values[metric]]).T

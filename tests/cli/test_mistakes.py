@@ -28,6 +28,11 @@ def told(done: "subprocess.CompletedProcess[str]", *folders: Path) -> str:
         ["compress", "--target", "x86:openvno"],
         ["compress", "qdrr", "--target", "jetson"],
         ["compress"],
+        ["compress", "qdr", "--student", "classifier", "--target", "jetson"],
+        ["compress", "--student", "classifer", "--target", "jetson"],
+        ["compress", "classifier", "--target", "x86", "--set", "data.source=gone.npz"],
+        ["compress", "classifier", "--target", "x86", "--set", "deploy.shape=[32, 32]"],
+        ["init", "my_net.py:MyStudent"],
         ["comprss", "--target", "jetson"],
         ["compress", "--target", "jetson", "--sett", "a=1"],
         ["compress", "--target", "jetson", "--set", "train.stps=10"],
@@ -61,6 +66,43 @@ def told(done: "subprocess.CompletedProcess[str]", *folders: Path) -> str:
 )
 def test_mistakes(args, cli, tmp_path, snapshot):
     assert told(cli(*args), tmp_path) == snapshot
+
+
+OWN = """from edgekd.students.simple import SimpleStudent
+
+
+class MyStudent(SimpleStudent):
+    metric = "accuracy"
+    def io(self, shape): return None
+    def evalset(self): return []
+    def score(self, prediction, truth): return {}
+    def build(self): return None
+    def sample(self, rng): return {}
+    def loss(self, outputs, batch): return 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("student", "old", "new"),
+    [
+        ("gone.py:MyStudent", "", ""),
+        ("my_net.py", "", ""),
+        ("my_net.py:MyStudnt", "", ""),
+        ("my_net.py:MyStudent", "def build", "def built"),
+        ("my_net.py:MyStudent", "def build(self)", "def build(self"),
+        ("my_net.py:MyStudent", "return []", "return self.data['evil']"),
+        ("my_net.py:MyStudent", "from edgekd", "import a_package_that_is_not_there\nfrom edgekd"),
+        ("my_net.py:MyStudent", "return None", "return MyStudent.record()"),
+    ],
+    ids=["no file", "no class named", "no such class", "no build", "syntax", "evalset fails", "no package", "io fails"],
+)
+def test_a_student_of_ones_own(student, old, new, cli, tmp_path, snapshot):
+    from edgekd.students.registry import find_student
+
+    (tmp_path / "my_net.py").write_text(OWN.replace(old, new, 1) if old else OWN)
+    recipe = find_student("classifier").recipe.read_text(encoding="utf-8")
+    (tmp_path / "my.toml").write_text(recipe.replace('"classifier"', f'"{student}"'))
+    assert told(cli("compress", "my.toml", "--target", "jetson"), tmp_path) == snapshot
 
 
 def test_a_recipe_that_is_not_toml(cli, tmp_path, snapshot):

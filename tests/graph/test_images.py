@@ -63,7 +63,7 @@ def test_what_cannot_be_read_says_so(tmp_path):
 
 def test_shipped_pictures_are_the_ones_the_readme_lists():
     readme = (images.find_folder("edgekd:photos").parent / "README.md").read_text()
-    for name in ("edgekd:photos", "edgekd:kodak"):
+    for name in ("edgekd:photos", "edgekd:kodak", "edgekd:sprites"):
         for file, digest in images.data_digests((name,)).items():
             assert f"{file.partition('/')[2]}" in readme
             assert digest in readme

@@ -1,6 +1,7 @@
 """Gates fail when they should, and say by how much."""
 
 import pytest
+from edgekd.students.classifier.task import ClassifyTask
 from edgekd.students.qdr.task import DenoiseTask
 from edgekd.verify.gates import score_gates
 from edgekd.verify.scores import Scores, retained
@@ -37,6 +38,27 @@ def test_too_little_gain_and_too_little_kept(recipe):
 def test_an_engine_that_loses(recipe):
     rules = failed(recipe, noisy_input=20, fp32=30, qat_dfd=30, openvino=29.9)
     assert rules == ["change from the integer reference, mean"]
+
+
+def test_without_a_baseline_gains_count_from_zero(recipe):
+    """Accuracy in %: 80 of FP32's 90 is 88.9 %; the least gain is a least accuracy."""
+    task = ClassifyTask({}, 0)
+    found = {
+        name: Scores(name, ("a", "b"), {"accuracy": (mean, mean)}, ())
+        for name, mean in (("fp32", 90.0), ("qat-dfd", 80.0))
+    }
+    gates = list(score_gates(recipe, task, found))
+    assert [(g.rule, g.found, g.held) for g in gates] == [
+        ("accuracy", "80.00 %", True), ("share of the FP32 accuracy", "88.89%", False),
+    ]  # fmt: skip
+    unasked = recipe.model_copy(update={"gates": recipe.gates.model_copy(update={"min_gain": None})})
+    assert [g.rule for g in score_gates(unasked, task, found)] == ["share of the FP32 accuracy"]
+
+
+def test_where_fp32_gains_nothing_only_what_is_no_worse_keeps_it():
+    s = scores(noisy_input=20, fp32=20, same=20, worse=19)
+    assert retained(s["noisy input"], s["fp32"], s["same"], "psnr")[0] == 1.0
+    assert retained(s["noisy input"], s["fp32"], s["worse"], "psnr")[0] == 0.0
 
 
 def test_retained_by_formula():

@@ -1,10 +1,12 @@
 """Hops: equal traces pass, a changed tensor is named, and only it."""
 
 import numpy as np
+import onnx
 import pytest
 from edgekd.graph import golden
 from edgekd.graph.golden import run
-from edgekd.graph.model import Graph, with_constants
+from edgekd.graph.model import IO_KEY, Graph, with_constants
+from edgekd.schema.io import TensorOutput
 from edgekd.verify.parity import compare
 
 from tests.graph.graphs import conv_graph
@@ -50,6 +52,20 @@ def test_where_a_rounding_is_exact_one_flip_is_beyond():
     flipped = {**trace, "y.q": trace["y.q"].copy()}
     flipped["y.q"].flat[np.argmin(flipped["y.q"])] += 1
     assert compare("a → b", GRAPH, [IMAGE], [flipped], rounding="tfl_double").first_beyond == "y.q"
+
+
+def test_an_output_that_is_no_picture_has_steps_of_its_own_range():
+    """A 127th of the largest value is a step: half of the places moved by 1.6 of them are beyond, by 0.02 are not."""
+    io = GRAPH.io.model_copy(update={"outputs": (TensorOutput(name="restored"),)})
+    model = onnx.ModelProto()
+    model.CopyFrom(GRAPH.model)
+    onnx.helper.set_model_props(model, {IO_KEY: io.model_dump_json()})
+    trace = golden.run(GRAPH, IMAGE)
+    step = np.abs(trace["restored"]).max() / 127
+    for steps, beyond in ((1.6, "restored"), (0.02, None)):
+        moved = trace["restored"].copy()
+        moved.ravel()[::2] += np.float32(steps * step)
+        assert compare("a → b", Graph(model), [IMAGE], [{**trace, "restored": moved}]).first_beyond == beyond
 
 
 def test_outputs_that_are_not_numbers_are_beyond():

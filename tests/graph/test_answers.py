@@ -1,0 +1,65 @@
+"""Inputs and answers by the io record, against values worked out by hand."""
+
+import numpy as np
+import pytest
+from edgekd.graph import answers
+from edgekd.schema.io import ClassesOutput, ImageInput, ImageOutput, IoRecord, TensorOutput
+
+COLOUR = ImageInput(name="rgb", shape=(1, 3, 2, 4), mean=(0.5, 0.0, 0.0), std=(0.5, 1.0, 0.5))
+GREY = ImageInput(name="grey", shape=(1, 1, 2, 4), color="L", mean=(0.5,), std=(0.25,))
+LABELS = ("boot", "bag", "coat")
+
+
+def record(*outputs, inputs=(GREY,)):
+    return IoRecord(inputs=inputs, outputs=outputs)
+
+
+def classes(activation="softmax"):
+    return ClassesOutput(name="logits", labels=LABELS, activation=activation)
+
+
+def test_pictures_are_encoded_by_each_inputs_own_numbers():
+    raw = {"grey": np.full((2, 4), 255, np.uint8), "rgb": np.full((2, 4, 3), 51, np.uint8)}
+    encoded = answers.encode(raw, record(TensorOutput(name="t"), inputs=(COLOUR, GREY)))
+    assert [(name, x.shape) for name, x in encoded.items()] == [("rgb", (1, 3, 2, 4)), ("grey", (1, 1, 2, 4))]
+    np.testing.assert_allclose(encoded["grey"], (1 - 0.5) / 0.25, rtol=1e-6)
+    np.testing.assert_allclose(encoded["rgb"][0, :, 0, 0], [(0.2 - 0.5) / 0.5, 0.2, 0.4], rtol=1e-6)
+
+
+def test_classes():
+    output = {"logits": np.array([[0.0, np.log(3.0), np.log(4.0)]], np.float32)}
+    np.testing.assert_allclose(answers.decode(output, record(classes())), [1 / 8, 3 / 8, 4 / 8], rtol=1e-6)
+    np.testing.assert_allclose(answers.decode(output, record(classes("sigmoid"))), [1 / 2, 3 / 4, 4 / 5], rtol=1e-6)
+    np.testing.assert_array_equal(answers.decode(output, record(classes("none"))), output["logits"][0])
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_large_logits_do_not_overflow(activation):
+    with np.errstate(over="raise", invalid="raise"):
+        got = answers.activate(np.array([-3e4, 0.0, 3e4], np.float32), activation)
+    np.testing.assert_array_equal(got[[0, 2]], [0.0, 1.0])
+
+
+def test_several_outputs_are_told_apart():
+    io = record(classes("none"), TensorOutput(name="box"))
+    answer = answers.decode({"logits": np.array([[1.0, 5.0, 2.0]]), "box": np.array([[1.0, 2.5]])}, io)
+    np.testing.assert_array_equal(answer["box"], [1.0, 2.5])
+    assert answers.tell(answer, io) == "logits: bag 5; box: 1, 2.5"
+
+
+def test_a_grey_picture_comes_back():
+    io = record(ImageOutput(name="out", mean=(0.5,), std=(0.5,)))
+    answer = answers.decode({"out": np.array([[[[-1.0, 0.0], [1.0, 9.0]]]])}, io)
+    np.testing.assert_array_equal(answer, np.array([[0, 128], [255, 255]], np.uint8))
+
+
+def test_words():
+    assert answers.tell(np.array([0.1, 0.7, 0.2]), record(classes())) == "bag 70%"
+    assert answers.tell(np.array([0.6, 0.7, 0.2]), record(classes("sigmoid"))) == "bag 70%, boot 60%"
+    assert answers.tell(np.array([0.1, 0.2, 0.2]), record(classes("sigmoid"))) == "none"
+    assert answers.tell(np.zeros((5, 4), np.float32), record(TensorOutput(name="t"))) == "float32 5 x 4"
+    assert answers.tell_truth(np.int64(2), record(classes())) == "coat"
+    assert answers.tell_truth(np.array([0.5, 2]), record(TensorOutput(name="t"))) == "0.5, 2"
+    assert answers.tell_truth((0, 2, 0.5), record(classes())) == "boot; coat; 0.5"
+    assert answers.tell_truth("a word", record(TensorOutput(name="t"))) == "a word"
+    assert answers.ranked(np.array([0.1, 0.7, 0.2]), classes())[:2] == [("bag", 0.7), ("coat", 0.2)]

@@ -1,0 +1,36 @@
+"""The io record: old ones stay readable, wrong ones are refused."""
+
+import json
+
+import pytest
+from edgekd.schema.io import ClassesOutput, ImageInput, IoRecord, TensorOutput
+from pydantic import ValidationError
+
+# As version 1 was written.
+OLD = (
+    '{"version":1,"inputs":[{"name":"image","shape":[1,3,256,256],"layout":"NCHW","color":"RGB","scale":'
+    '0.00392156862745098,"mean":[0.5,0.5,0.5],"std":[0.5,0.5,0.5],"resize":"none"}],"outputs":[{"name":"restored",'
+    '"decode":"image","mean":[0.5,0.5,0.5],"std":[0.5,0.5,0.5]}]}'
+)
+GREY = ImageInput(name="image", shape=(1, 1, 8, 8), color="L", mean=(0.5,), std=(0.5,))
+
+
+def test_a_record_of_version_1_is_read_and_kept():
+    assert json.loads(IoRecord.model_validate_json(OLD).model_dump_json()) == json.loads(OLD)
+
+
+def test_every_kind_of_output_survives():
+    io = IoRecord(inputs=(GREY,), outputs=(ClassesOutput(name="a", labels=("x", "y")), TensorOutput(name="b")))
+    again = IoRecord.model_validate_json(io.model_dump_json())
+    assert again == io
+    assert again.version == 2
+    assert [type(spec) for spec in again.outputs] == [ClassesOutput, TensorOutput]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [('"version":1', '"version":3'), ('"decode":"image"', '"decode":"boxes"'), ('"color":"RGB"', '"color":"L"')],
+)
+def test_what_is_not_known_is_refused(old, new):
+    with pytest.raises(ValidationError):
+        IoRecord.model_validate_json(OLD.replace(old, new))
