@@ -19,7 +19,9 @@ def dequantize(args: Sequence[Value], attrs: Attributes) -> Value:
     """Codes with their scale; per axis where there are several."""
     codes, scale = (np.asarray(a) for a in args[:2])
     zero = np.asarray(args[2]) if len(args) > 2 else np.zeros(scale.shape, codes.dtype)
-    if scale.ndim == 1:
+    if scale.size == 1:
+        scale, zero = scale.reshape(()), zero.reshape(())
+    elif scale.ndim == 1:
         shape = [1] * codes.ndim
         shape[attrs.get("axis", 1)] = -1
         scale, zero = scale.reshape(shape), zero.reshape(shape)
