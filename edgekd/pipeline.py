@@ -33,6 +33,7 @@ VERSIONS = (
     "onnx",
     "onnxruntime",
     "openvino",
+    "nncf",
     "lightning-fabric",
     "safetensors",
     "pillow",
@@ -145,7 +146,8 @@ def run(recipe: Recipe, target: Target, out: Path, reporter: Reporter | None = N
     bundle.ledger.add(figures)
     write_report(bundle)
     _point_to(out / "latest", folder)
-    return Result(folder, found, figures, [*plan.notes, *found.skipped])
+    told = {note.where for note in plan.notes}
+    return Result(folder, found, figures, [*plan.notes, *(p for p in found.skipped if p.where not in told)])
 
 
 def _point_to(link: Path, folder: Path) -> None:
@@ -168,11 +170,10 @@ def bundle_up(plan: Plan, at: dict[str, Path], out: Path) -> Path:
     shutil.copy(shipped / "graph.onnx", part / "graph.onnx")
     shutil.copy(shipped / "probes.npz", part / "probes.npz")
     arms = {}
-    for arm, spec in plan.recipe.arms.items():
-        graph = f"arms/{arm}.onnx"
-        shutil.copy(at[plan.exported[arm]] / "graph.onnx", part / graph)
-        curve = at[plan.trained[arm]] / "curve.json"
-        if curve.exists():
+    for arm, exported in plan.exported.items():
+        spec, graph = plan.recipe.arms[arm], f"arms/{arm}.onnx"
+        shutil.copy(at[exported] / "graph.onnx", part / graph)
+        if arm in plan.trained and (curve := at[plan.trained[arm]] / "curve.json").exists():
             shutil.copy(curve, part / "arms" / f"{arm}.curve.json")
         arms[arm] = ArmRecord(title=spec.title or arm, method=spec.method, graph=graph)
     engines = {}
@@ -185,6 +186,7 @@ def bundle_up(plan: Plan, at: dict[str, Path], out: Path) -> Path:
         recipe=plan.recipe,
         target=plan.target,
         arms=arms,
+        left_out={arm: note.message for arm in plan.recipe.arms for note in plan.notes if note.where == f"arms.{arm}"},
         engines=engines,
         data=plan.data,
         steps={name: str(step.key) for name, step in plan.steps.items()},

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from edgekd.backends.registry import backend, is_installed, names
 from edgekd.errors import Problem, ProblemsError, gather
 from edgekd.graph.images import data_digests
+from edgekd.quantize.controls import TOOLS, left_out
 from edgekd.schema.io import IoRecord
 from edgekd.schema.load import parse
 from edgekd.schema.recipe import Recipe
@@ -60,7 +61,7 @@ class Plan:
     trained: dict[str, str] = field(default_factory=dict)
     """Arm -> the step that gives its weights."""
     exported: dict[str, str] = field(default_factory=dict)
-    """Arm -> the step that gives its graph."""
+    """Arm -> the step that gives its graph. Controls have no weights of their own; those left out are in `notes`."""
     compiles: list[Compile] = field(default_factory=list)
     notes: list[Problem] = field(default_factory=list)
 
@@ -150,7 +151,14 @@ def _options(name: str, options: dict[str, Any], place: str) -> BaseModel:
 def _add_steps(plan: Plan) -> None:
     for arm, spec in plan.recipe.arms.items():
         recipe = arm_recipe(plan.recipe, arm)
+        if spec.method in TOOLS and (why := left_out(arm, spec.method, plan.target.arithmetic)):
+            plan.notes.append(why)
+            continue
         teach = trained = plan.add("teach", arm, _train_key(plan, "teach", recipe, []), (), recipe)
+        if spec.method in TOOLS:
+            key = _control_key(plan, spec.method, recipe, plan.steps[teach].key)
+            plan.exported[arm] = plan.add(spec.method, arm, key, (teach,), recipe)
+            continue
         if spec.method != "teach":
             key = _train_key(plan, spec.method, recipe, [plan.steps[teach].key])
             trained = plan.add(spec.method, arm, key, (teach,), recipe)
@@ -192,9 +200,27 @@ def _export_key(plan: Plan, method: str, recipe: Recipe, trained: Key) -> Key:
         "data": recipe.data,
         "seed": recipe.seed,
         "arithmetic": _arithmetic(plan, method),
+        "keep": recipe.quantize.keep if _arithmetic(plan, method) else {},
     }
     code = ["edgekd.quantize.export", _module(plan.entry.student), _module(plan.entry.task)]
     return step_key("export", config, [trained], code=code, files=[_WIRING], packages=EXPORTING)
+
+
+def _control_key(plan: Plan, method: str, recipe: Recipe, teach: Key) -> Key:
+    config = {
+        "io": plan.io.plain(),
+        "batch": recipe.quantize.batch,
+        "batches": recipe.quantize.calibration.batches,
+        "arithmetic": _arithmetic(plan, method),
+    }
+    code = [
+        "edgekd.quantize.controls",
+        "edgekd.quantize.methods",
+        "edgekd.quantize.export",
+        _module(plan.entry.student),
+    ]
+    packages = (*EXPORTING, TOOLS[method].package)
+    return step_key(method, config, [teach], code=code, files=[_WIRING], packages=packages)
 
 
 def _compile_key(job: Compile, needs: list[Key]) -> Key:
@@ -227,6 +253,7 @@ def check_key(plan: Plan) -> Key:
         "model": plan.recipe.model,
         "data": plan.recipe.data,
         "batch": plan.recipe.quantize.batch,
+        "keep": plan.recipe.quantize.keep,
         "seed": plan.recipe.seed,
     }
     modules = [_module(names()[job.backend]) for job in plan.compiles]

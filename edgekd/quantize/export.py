@@ -17,7 +17,7 @@ from torch import Tensor, fx, nn
 from edgekd.errors import RequestError
 from edgekd.graph.model import IO_KEY, code_name
 from edgekd.quantize.capture import capture
-from edgekd.quantize.insert import Quantized, Ranges, insert
+from edgekd.quantize.insert import Keep, Quantized, Ranges, insert
 from edgekd.quantize.placement import Op
 from edgekd.schema.io import IoRecord
 from edgekd.schema.target import Arithmetic
@@ -37,7 +37,12 @@ class Portable:
 
 
 def export_quantized(
-    net: nn.Module, state: dict[str, Tensor] | None, arithmetic: Arithmetic, ranges: Ranges, io: IoRecord
+    net: nn.Module,
+    state: dict[str, Tensor] | None,
+    arithmetic: Arithmetic,
+    ranges: Ranges,
+    io: IoRecord,
+    keep: Keep | None = None,
 ) -> Portable:
     """Capture `net` at the deployed shape, put the trained quantizers back, write Q/DQ pairs.
 
@@ -46,7 +51,7 @@ def export_quantized(
     """
     inputs = example(io)
     captured = capture(net, inputs)
-    quantized = insert(captured, arithmetic, ranges)
+    quantized = insert(captured, arithmetic, ranges, keep=keep)
     if state is not None:
         quantized.load_state(state)
     quantized.mode("export")
@@ -54,7 +59,7 @@ def export_quantized(
     _name_values(model, captured.ops)
     _name_tensors(model, quantized.scopes | quantized.names())
     quantized.mode("quantize")
-    return Portable(_finish(model, io), quantized)
+    return Portable(finish(model, io), quantized)
 
 
 def export_float(net: nn.Module, io: IoRecord) -> onnx.ModelProto:
@@ -63,7 +68,7 @@ def export_float(net: nn.Module, io: IoRecord) -> onnx.ModelProto:
     captured = capture(net, inputs)
     model = _to_onnx(captured.module, inputs, io)
     _name_values(model, captured.ops)
-    return _finish(model, io)
+    return finish(model, io)
 
 
 def trained_codes(quantized: Quantized, inputs: tuple[Tensor, ...]) -> Codes:
@@ -161,7 +166,7 @@ def _rename(model: onnx.ModelProto, renamed: dict[str, str]) -> None:
         node.output[:] = [renamed.get(name, name) for name in node.output]
 
 
-def _finish(model: onnx.ModelProto, io: IoRecord) -> onnx.ModelProto:
+def finish(model: onnx.ModelProto, io: IoRecord) -> onnx.ModelProto:
     """Leave out what tells of the machine that wrote the graph, add the io record, check."""
     for node in model.graph.node:
         del node.metadata_props[:]

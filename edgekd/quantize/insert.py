@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Literal
 
 import torch
 from torch import Tensor, fx, nn
 
-from edgekd.errors import RequestError
+from edgekd.errors import RequestError, nearest
 from edgekd.quantize.capture import BATCH_NORM, DROPOUT, Captured
 from edgekd.quantize.fake import ActivationQuantizer, Mode, SharedQuantizer
 from edgekd.quantize.placement import place
@@ -18,6 +20,9 @@ from edgekd.schema.target import Arithmetic
 
 Ranges = Sequence[tuple[float, float]]
 """Known range of each input, in the order of the network's arguments."""
+Kept = Literal["float", 8, 4, 2]
+Keep = Mapping[str, Kept]
+"""Layer, by key or pattern -> bits of its weight, or `float`: then neither its weight nor its input is quantized."""
 
 
 class Tap(nn.Module):
@@ -94,12 +99,18 @@ class Quantized:
 
 
 def insert(
-    captured: Captured, arithmetic: Arithmetic, ranges: Ranges, calibration: Calibration | None = None
+    captured: Captured,
+    arithmetic: Arithmetic,
+    ranges: Ranges,
+    calibration: Calibration | None = None,
+    keep: Keep | None = None,
 ) -> Quantized:
-    """Quantize the captured graph in place."""
+    """Quantize the captured graph in place. Raises RequestError where a key of `keep` matches no layer."""
     graph, module = captured.module.graph, captured.module
     po2 = arithmetic.scale == "power-of-two"
-    scales = place(captured.ops, captured.outputs, arithmetic.placement)
+    kept = _kept(captured, arithmetic, keep or {})
+    floats = {key for key, bits in kept.items() if bits == "float"}
+    scales = place(captured.ops, captured.outputs, arithmetic.placement, floats)
     known = {op.output: (0.0, 1.0) for op in captured.ops if op.type == "Sigmoid"}
     known |= dict(zip(captured.inputs, ranges, strict=True))
     activations: dict[str, ActivationQuantizer] = {}
@@ -118,20 +129,34 @@ def insert(
 
     weighted: dict[str, QuantWeighted] = {}
     for op in captured.ops:
-        if op.type in KINDS and op.type in arithmetic.placement.quantize and op.inputs[0] in scales:
+        quantized = op.type in KINDS and op.type in arithmetic.placement.quantize and op.output not in floats
+        if quantized and op.inputs[0] in scales:
             name, end = f"weighted_{len(weighted)}", captured.nodes[op.output]
             node = captured.weighted[op.output]
-            operator = _weighted(captured, op.type, op.output, arithmetic, activations[scales[op.inputs[0]]])
+            weights = arithmetic.weights.model_copy(update={"bits": kept.get(op.output, arithmetic.weights.bits)})
+            spec = arithmetic.model_copy(update={"weights": weights})
+            operator = _weighted(captured, op.type, op.output, spec, activations[scales[op.inputs[0]]])
             module.add_submodule(name, operator)
             with graph.inserting_after(end):
                 new = graph.call_module(name, (node.args[0],))
             new.meta = dict(node.meta)
             end.replace_all_uses_with(new)
             weighted[op.output] = operator
+    for key in floats:
+        _read_unquantized(captured.weighted[key])
     _train_dropout(module)
     graph.eliminate_dead_code()
     module.recompile()
     return Quantized(module, activations, weighted, scopes)
+
+
+def _kept(captured: Captured, arithmetic: Arithmetic, keep: Keep) -> dict[str, Kept]:
+    """Layer -> what it keeps; of several patterns the last."""
+    layers = [op.output for op in captured.ops if op.type in KINDS and op.type in arithmetic.placement.quantize]
+    for pattern in keep:
+        if not any(fnmatchcase(key, pattern) for key in layers):
+            raise RequestError(f"`quantize.keep` names `{pattern}`, which matches no layer", nearest(pattern, layers))
+    return {key: how for pattern, how in keep.items() for key in layers if fnmatchcase(key, pattern)}
 
 
 def tap(captured: Captured, path: str) -> Tap:
@@ -153,6 +178,14 @@ def _after(module: fx.GraphModule, node: fx.Node, name: str, child: nn.Module) -
     for reader in list(node.users):
         if reader is not new:
             reader.replace_input_with(node, new)
+
+
+def _read_unquantized(node: fx.Node) -> None:
+    """Let a layer read its input as it is before the quantizer that others need behind it."""
+    source = node.all_input_nodes[0]
+    while source.op == "call_module" and str(source.target).startswith(("quantizer_", "tap_")):
+        source = source.all_input_nodes[0]
+    node.update_arg(0, source)
 
 
 _DEFAULTS = {

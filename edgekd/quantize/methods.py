@@ -38,8 +38,8 @@ class Source:
 def ptq(net: nn.Module, source: Source, arithmetic: Arithmetic, config: Quantize, folder: Path) -> None:
     """Post-training quantization, the control of QAT: calibrate, keep the weights, write both to `folder`."""
     captured = capture(net, source.inputs(source.batches(0)))
-    quantized = insert(captured, arithmetic, source.ranges, config.calibration)
-    calibrate(quantized, _calibration(source, config))
+    quantized = insert(captured, arithmetic, source.ranges, config.calibration, config.keep)
+    calibrate(quantized, calibration_batches(source, config))
     save_quantized(net, quantized, folder)
 
 
@@ -62,8 +62,8 @@ def qat(
     example = source.inputs(source.batches(0))
     captured, observed = capture(net, example), capture(teacher.requires_grad_(False), example)
     taps = [(tap(captured, path), tap(observed, path)) for path in source.taps]
-    quantized = insert(captured, arithmetic, source.ranges, config.calibration)
-    calibrate(quantized, _calibration(source, config))
+    quantized = insert(captured, arithmetic, source.ranges, config.calibration, config.keep)
+    calibrate(quantized, calibration_batches(source, config))
 
     def losses(model: nn.Module, batch: Batch) -> Losses:
         inputs = source.inputs(batch)
@@ -89,7 +89,7 @@ def _single(outputs: Tensor | tuple[Tensor, ...]) -> Tensor:
     return outputs if isinstance(outputs, Tensor) else outputs[0]
 
 
-def _calibration(source: Source, config: Quantize) -> list[tuple[Tensor, ...]]:
+def calibration_batches(source: Source, config: Quantize) -> list[tuple[Tensor, ...]]:
     """The first training batches; QAT's own, so nothing is seen that training does not see."""
     return [source.inputs(source.batches(step)) for step in range(config.calibration.batches)]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -18,11 +18,12 @@ class Op:
     output: str
 
 
-def place(ops: Sequence[Op], outputs: Iterable[str], policy: Placement) -> dict[str, str]:
+def place(ops: Sequence[Op], outputs: Iterable[str], policy: Placement, floats: Collection[str] = ()) -> dict[str, str]:
     """Which values pass a quantizer, in graph order: value -> the value whose scale it uses (mostly itself).
 
     A value is quantized when an operator of `policy.quantize` reads it and the two are not fused, or when it is an
-    output and outputs are quantized. An operator of `policy.shared` hands its input's scale on.
+    output and outputs are quantized. An operator of `policy.shared` hands its input's scale on. Operators that make
+    `floats` stay float and ask for no quantizer.
     """
     made_by = {op.output: op for op in ops}
     readers: dict[str, list[Op]] = {}
@@ -32,7 +33,7 @@ def place(ops: Sequence[Op], outputs: Iterable[str], policy: Placement) -> dict[
     outputs = set(outputs)
     wanted = set(outputs) if policy.output == "quantized" else set()
     for op in ops:
-        if op.type in policy.quantize:
+        if op.type in policy.quantize and op.output not in floats:
             fused = _fused_input(op, made_by, readers, outputs, policy)
             wanted |= {value for value in op.inputs if value != fused}
 

@@ -5,6 +5,7 @@ It travels in the portable graph's metadata and in the manifest, so that the sam
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -40,3 +41,8 @@ class IoRecord(Strict):
     version: Literal[1] = 1
     inputs: tuple[ImageInput, ...]
     outputs: tuple[ImageOutput, ...]
+
+    def at(self, shapes: Sequence[tuple[int, ...]]) -> IoRecord:
+        """The same at other input shapes."""
+        pairs = zip(self.inputs, shapes, strict=True)
+        return self.model_copy(update={"inputs": tuple(i.model_copy(update={"shape": shape}) for i, shape in pairs)})

@@ -46,6 +46,7 @@ def verify(bundle: Bundle, say: Say = lambda text: None) -> Verification:
     """Verify `bundle`. What fails is collected, not raised."""
     manifest, found = bundle.manifest, Verification()
     task = find_student(manifest.recipe.student).make_task(manifest.recipe.data, manifest.recipe.seed)
+    found.skipped += [Problem(f"arms.{arm}", why) for arm, why in manifest.left_out.items()]
     found.gates += [_intact(name, "the manifest's SHA-256") for name in bundle.changed()]
     if data_digests(task.folders()) != manifest.data:
         found.gates.append(_intact("data", "the data the run was made with"))
