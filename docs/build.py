@@ -53,6 +53,33 @@ title = "int8, QAT without distillation"
 set = { "quantize.dfd" = 0.0 }
 ```
 
+`ptq-onnxruntime` and `ptq-nncf` are the post-training quantizers of ONNX Runtime and NNCF
+(`pip install 'edgekd[nncf]'`), controls of ours. They get the same float net, the batches that `ptq` calibrates on, and
+the target's bits, symmetry and scales per channel or tensor; where pairs sit and how ranges are found is left to the
+tool. They see the batches through a float graph of the batches' size; their pairs are then put on the net at its
+deployed size. NNCF gives tensors without negative values unsigned codes; where a target has signed codes only, they
+keep their range on those. NNCF's biases are float, and rounded to the accumulator's grid when they are scored. An arm
+whose tool is not installed, or that its tool cannot express (4-bit weights, power-of-two scales), is left out, and the
+run says so. Controls are scored like every arm and cannot be shipped.
+
+## Mixed precision
+
+`quantize.keep` gives single layers more weight bits than the target's arithmetic has, or leaves them in float: then
+neither their weight nor their input is quantized. Keys are layers as `edgekd inspect` shows them, or patterns with `*`;
+of several that match the last one counts.
+
+```toml
+[quantize.keep]
+head = 8
+"dec.0.*" = "float"
+```
+
+`edgekd sensitivity RUN` measures what each layer loses: after one calibration, the task's metric with that layer alone
+quantized. With `--budget 0.05` (the drop of the metric against FP32 that is allowed) or `--max-layers 3` it keeps
+layers, the most sensitive first, each trial quantized and calibrated anew with those chosen before;
+`--write mixed.toml` writes the run's recipe with the choice. The samples that are scored have then been seen: judge the
+result on others.
+
 The tables `model` and `data` belong to the student; `edgekd students qdr` shows them with comments.
 
 ## Fields, schema version 1

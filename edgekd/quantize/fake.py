@@ -174,6 +174,7 @@ class WeightQuantizer(Quantizer):
         others = tuple(a for a in range(weight.dim()) if spec.per == "tensor" or a != axis)
         largest = weight.detach().abs().amax(others, keepdim=True)
         super().__init__(tuple(largest.shape), -top, top, power_of_two)
+        self.bits = spec.bits
         self.set_scale(largest / top)
 
 

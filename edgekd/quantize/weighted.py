@@ -68,6 +68,16 @@ class QuantWeighted(nn.Module):
         self._source = (source,)
         self.quantizer = WeightQuantizer(spec, self.folded()[0], power_of_two, self.kind.axis)
 
+    @property
+    def source(self) -> ActivationQuantizer:
+        """The quantizer of its input."""
+        return self._source[0]
+
+    @property
+    def transposed(self) -> bool:
+        """Whether it is a ConvTranspose."""
+        return self.kind is KINDS["ConvTranspose"]
+
     def folded(self) -> tuple[Tensor, Tensor | None]:
         """Weight and bias with batch norm in them."""
         if self.norm is None:
