@@ -53,6 +53,9 @@ title = "int8, QAT without distillation"
 set = { "quantize.dfd" = 0.0 }
 ```
 
+[How a network becomes integers](quantization.md) explains arithmetic, ranges, `quantize.keep`, the controls and
+`edgekd sensitivity`.
+
 The tables `model` and `data` belong to the student; `edgekd students qdr` shows them with comments. A network of your
 own is named as `student = "my_net.py:MyStudent"`: [your own student](your-own-student.md).
 

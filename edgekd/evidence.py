@@ -114,6 +114,7 @@ class Manifest(Strict):
     recipe: Recipe = Field(description="The resolved recipe, every default written out.")
     target: Target = Field(description="The resolved descriptor and the chosen engine.")
     arms: dict[str, ArmRecord]
+    left_out: dict[str, str] = Field(default_factory=dict, description="Arms of the recipe not made here, and why.")
     engines: dict[str, EngineRecord]
     data: dict[str, str] = Field(description="SHA-256 of every data file, as FOLDER/FILE.")
     steps: dict[str, str] = Field(description="Key of every step.")

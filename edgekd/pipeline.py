@@ -33,6 +33,7 @@ VERSIONS = (
     "onnx",
     "onnxruntime",
     "openvino",
+    "nncf",
     "lightning-fabric",
     "safetensors",
     "pillow",
@@ -146,7 +147,8 @@ def run(recipe: Recipe, target: Target, out: Path, reporter: Reporter | None = N
     bundle.ledger.add(figures)
     write_report(bundle)
     _point_to(out / "latest", folder)
-    return Result(folder, found, figures, [*plan.notes, *found.skipped])
+    told = {note.where for note in plan.notes}
+    return Result(folder, found, figures, [*plan.notes, *(p for p in found.skipped if p.where not in told)])
 
 
 def _point_to(link: Path, folder: Path) -> None:
@@ -169,11 +171,10 @@ def bundle_up(plan: Plan, at: dict[str, Path], out: Path) -> Path:
     shutil.copy(shipped / "graph.onnx", part / "graph.onnx")
     shutil.copy(shipped / "probes.npz", part / "probes.npz")
     arms = {}
-    for arm, spec in plan.recipe.arms.items():
-        graph = f"arms/{arm}.onnx"
-        shutil.copy(at[plan.exported[arm]] / "graph.onnx", part / graph)
-        curve = at[plan.trained[arm]] / "curve.json"
-        if curve.exists():
+    for arm, exported in plan.exported.items():
+        spec, graph = plan.recipe.arms[arm], f"arms/{arm}.onnx"
+        shutil.copy(at[exported] / "graph.onnx", part / graph)
+        if arm in plan.trained and (curve := at[plan.trained[arm]] / "curve.json").exists():
             shutil.copy(curve, part / "arms" / f"{arm}.curve.json")
         simulated = spec.method not in ("teach", "tune") and plan.steps[plan.exported[arm]].arithmetic.simulated
         title = (spec.title or arm) + ", simulated" * simulated
@@ -192,6 +193,7 @@ def bundle_up(plan: Plan, at: dict[str, Path], out: Path) -> Path:
         recipe=bundled(plan.recipe),
         target=plan.target,
         arms=arms,
+        left_out={arm: note.message for arm in plan.recipe.arms for note in plan.notes if note.where == f"arms.{arm}"},
         engines=engines,
         data=plan.data,
         steps={name: str(step.key) for name, step in plan.steps.items()},

@@ -14,6 +14,7 @@ from edgekd.backends.registry import backend, is_installed, names
 from edgekd.errors import Problem, ProblemsError, gather
 from edgekd.graph.answers import pictures
 from edgekd.graph.images import data_digests
+from edgekd.quantize.controls import TOOLS, left_out
 from edgekd.schema.io import IoRecord
 from edgekd.schema.load import parse
 from edgekd.schema.recipe import Recipe
@@ -63,7 +64,7 @@ class Plan:
     trained: dict[str, str] = field(default_factory=dict)
     """Arm -> the step that gives its weights."""
     exported: dict[str, str] = field(default_factory=dict)
-    """Arm -> the step that gives its graph."""
+    """Arm -> the step that gives its graph. Controls have no weights of their own; those left out are in `notes`."""
     compiles: list[Compile] = field(default_factory=list)
     notes: list[Problem] = field(default_factory=list)
 
@@ -165,9 +166,16 @@ def _arm(recipe: Recipe, arm: str, target: Target) -> tuple[Recipe, Arithmetic]:
 
 def _add_steps(plan: Plan) -> None:
     for arm, spec in plan.recipe.arms.items():
+        if spec.method in TOOLS and (why := left_out(arm, spec.method, _arm(plan.recipe, arm, plan.target)[1])):
+            plan.notes.append(why)
+            continue
         recipe, arithmetic = _arm(plan.recipe, arm, plan.target)
         key = _train_key(plan, "teach", recipe, None, [])
         teach = trained = plan.add(Step(f"teach {arm}", key, (), recipe, arithmetic))
+        if spec.method in TOOLS:
+            key = _control_key(plan, spec.method, recipe, arithmetic, plan.steps[teach].key)
+            plan.exported[arm] = plan.add(Step(f"{spec.method} {arm}", key, (teach,), recipe, arithmetic))
+            continue
         counts = None if spec.method in ("teach", "tune") else arithmetic
         if spec.method != "teach":
             key = _train_key(plan, spec.method, recipe, counts, [plan.steps[teach].key])
@@ -216,6 +224,23 @@ def _export_key(plan: Plan, recipe: Recipe, arithmetic: Arithmetic | None, train
     code = ["edgekd.quantize.export", *(module for part in PARTS for module in plan.entry.code(part))]
     files = [_WIRING, *(file for part in PARTS for file in plan.entry.files(part).values())]
     return step_key("export", config, [trained], code=code, files=files, packages=EXPORTING)
+
+
+def _control_key(plan: Plan, method: str, recipe: Recipe, arithmetic: Arithmetic, teach: Key) -> Key:
+    config = {
+        "io": plan.io.plain(),
+        "batch": recipe.quantize.batch,
+        "batches": recipe.quantize.calibration.batches,
+        "arithmetic": _integers(arithmetic),
+    }
+    code = [
+        "edgekd.quantize.controls",
+        "edgekd.quantize.methods",
+        "edgekd.quantize.export",
+        *plan.entry.code("student"),
+    ]
+    files, packages = [_WIRING, *plan.entry.files("student").values()], (*EXPORTING, TOOLS[method].package)
+    return step_key(method, config, [teach], code=code, files=files, packages=packages)
 
 
 def _compile_key(job: Compile, needs: list[Key]) -> Key:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -22,10 +22,14 @@ from edgekd.graph import accumulator, golden
 from edgekd.graph.cost import count
 from edgekd.graph.model import Graph, read_model
 from edgekd.plan import Compile, Plan, Step
+from edgekd.quantize.controls import TOOLS, at_shape
 from edgekd.schema.io import ClassesOutput, IoRecord
 from edgekd.schema.recipe import Recipe
 from edgekd.store import write_atomic
 from edgekd.verify.check import read_probes
+
+if TYPE_CHECKING:
+    from edgekd.quantize.methods import Source
 
 NOTES = "notes.json"
 FLOAT_TOLERANCE = 1e-3  # of the largest output; ours
@@ -80,6 +84,8 @@ def build(plan: Plan, step: Step, at: dict[str, Path], part: Path, tick: Tick) -
         compile_engine(plan, next(c for c in plan.compiles if c.name == owner), at, part)
     elif kind == "export":
         export(plan, owner, step, at[step.needs[0]], part)
+    elif kind in TOOLS:
+        control(plan, kind, step, at[step.needs[0]], part)
     else:
         train(plan, kind, step, [at[name] for name in step.needs], part, tick)
 
@@ -88,7 +94,7 @@ def train(plan: Plan, kind: str, step: Step, needs: list[Path], part: Path, tick
     """`teach`, `tune`, `ptq` or `qat`."""
     import torch
 
-    from edgekd.quantize.methods import Source, ptq, qat
+    from edgekd.quantize.methods import ptq, qat
     from edgekd.train.teach import load_weights, train_float
 
     recipe, q = step.recipe, step.recipe.quantize
@@ -103,22 +109,48 @@ def train(plan: Plan, kind: str, step: Step, needs: list[Path], part: Path, tick
                     warmup=t.warmup, folder=part, tick=tick, precision=t.precision)  # fmt: skip
         return
     load_weights(net, needs[0])
-    offset = recipe.train.steps  # batches that the teacher has not seen
-
-    def batches(i: int) -> dict[str, Any]:
-        batch: dict[str, Any] = student.batch(offset + i, q.batch)
-        return batch
-
+    source = source_of(plan, recipe, student)
     if kind == "tune":
-        train_float(net, lambda model, b: student.loss(model(*student.inputs(b)), b), batches, steps=q.steps,
+        train_float(net, lambda model, b: student.loss(model(*student.inputs(b)), b), source.batches, steps=q.steps,
                     lr=q.lr, weight_decay=0.0, warmup=0.0, folder=part, tick=tick)  # fmt: skip
         return
-    source = Source(batches, student.inputs, student.loss, student.taps, _ranges(plan))
     if kind == "ptq":
         ptq(net, source, step.arithmetic, q, part)
     else:
         teacher = load_weights(student.build(), needs[0])
         qat(net, teacher, source, step.arithmetic, q, part, tick)
+
+
+def source_of(plan: Plan, recipe: Recipe, student: Any) -> Source:
+    """What quantization sees of the student; its batches are those that the teacher has not seen."""
+    from edgekd.quantize.methods import Source
+
+    def batches(i: int) -> dict[str, Any]:
+        batch: dict[str, Any] = student.batch(recipe.train.steps + i, recipe.quantize.batch)
+        return batch
+
+    return Source(batches, student.inputs, student.loss, student.taps, _ranges(plan))
+
+
+def control(plan: Plan, method: str, step: Step, trained: Path, part: Path) -> None:
+    """The float net quantized by another tool, on PTQ's own batches and at their shape, then at the deployed one."""
+    import torch
+
+    from edgekd.quantize.export import export_float, finish
+    from edgekd.quantize.methods import calibration_batches
+    from edgekd.train.teach import load_weights
+
+    torch.set_num_threads(step.recipe.threads)
+    student = _student(plan, step.recipe)
+    net = load_weights(student.build(), trained)
+    batches = calibration_batches(source_of(plan, step.recipe, student), step.recipe.quantize)
+    small = export_float(net, plan.io.at([tuple(x.shape) for x in batches[0]]))
+    feeds = [{spec.name: x.contiguous().numpy() for spec, x in zip(plan.io.inputs, xs, strict=True)} for xs in batches]
+    made = TOOLS[method].quantize(small, feeds, step.arithmetic)
+    model = finish(at_shape(made, small, export_float(net, plan.io)), plan.io)
+    if problems := golden.check(Graph(model)):
+        raise ProblemsError(problems)
+    onnx.save(model, part / "graph.onnx")
 
 
 def export(plan: Plan, arm: str, step: Step, trained: Path, part: Path) -> None:

@@ -21,7 +21,9 @@ def main(json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] =
     from edgekd.schema.targets import boards, load_board
     from edgekd.store import installed
 
-    packages = {name: installed(name) for name in ("torch", "onnx", "onnxruntime", "openvino", "lightning-fabric")}
+    packages = {
+        name: installed(name) for name in ("torch", "onnx", "onnxruntime", "openvino", "nncf", "lightning-fabric")
+    }
     found = [load_board(path) for path in boards().values()]
     engines = {b.name: [name for name, engine in b.engines.items() if is_installed(engine.backend)] for b in found}
     here = {b.name: is_board(b.reach) for b in found}

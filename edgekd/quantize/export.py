@@ -62,7 +62,7 @@ def export_quantized(
     _name_tensors(model, quantized.scopes | quantized.names())
     quantized.mode("quantize")
     lines = _lines(model)
-    return Portable(_finish(model, io), quantized, lines)
+    return Portable(finish(model, io), quantized, lines)
 
 
 def export_float(net: nn.Module, io: IoRecord) -> onnx.ModelProto:
@@ -71,7 +71,7 @@ def export_float(net: nn.Module, io: IoRecord) -> onnx.ModelProto:
     captured = capture(net, inputs)
     model = _to_onnx(captured.module, inputs, io)
     _name_values(model, captured.ops)
-    return _finish(model, io)
+    return finish(model, io)
 
 
 def trained_codes(quantized: Quantized, inputs: tuple[Tensor, ...]) -> Codes:
@@ -173,7 +173,7 @@ def _lines(model: onnx.ModelProto) -> dict[str, str]:
     return {tensor: line for tensor, text in notes.items() if (line := innermost(text))}
 
 
-def _finish(model: onnx.ModelProto, io: IoRecord) -> onnx.ModelProto:
+def finish(model: onnx.ModelProto, io: IoRecord) -> onnx.ModelProto:
     """Leave out what tells of the machine that wrote the graph, add the io record, check."""
     for node in model.graph.node:
         del node.metadata_props[:]

@@ -84,9 +84,14 @@ class Grid:
         return torch.int8 if self.qmin < 0 else torch.uint8
 
     @property
+    def bits(self) -> int:
+        """Bits of a code."""
+        return (self.qmax - self.qmin).bit_length()
+
+    @property
     def clips(self) -> bool:
         """Whether the codes are fewer than their container holds."""
-        return self.qmax - self.qmin < 255
+        return self.bits < 8
 
 
 def weight_grid(arithmetic: Arithmetic, bits: int) -> Grid:

@@ -21,8 +21,9 @@ from edgekd.schema.target import Arithmetic
 
 Ranges = Sequence[tuple[float, float]]
 """Known range of each input, in the order of the network's arguments."""
-Keep = Mapping[str, Literal["float", 8, 4, 2]]
-"""Layer, or a pattern of layers -> bits of its weights, or `float`."""
+Kept = Literal["float", 8, 4, 2]
+Keep = Mapping[str, Kept]
+"""Layer, by key or pattern -> bits of its weight, or `float`: then neither its weight nor its input is quantized."""
 
 
 class Tap(nn.Module):
@@ -122,6 +123,8 @@ def insert(
         weighted[op.output] = _insert_weighted(
             captured, op, f"weighted_{len(weighted)}", spec, arithmetic, activations[scales[op.inputs[0]]]
         )
+    for key in floats:
+        _read_unquantized(captured.weighted[key])
     _train_norms(captured.module)
     _train_dropout(captured.module)
     captured.module.graph.eliminate_dead_code()
@@ -129,13 +132,13 @@ def insert(
     return Quantized(captured.module, activations, weighted, scopes)
 
 
-def kept_layers(keep: Keep, layers: Sequence[str]) -> dict[str, int | str]:
-    """Layer -> bits or `float`, patterns resolved. Raises RequestError for one that names no layer."""
-    out: dict[str, int | str] = {}
+def kept_layers(keep: Keep, layers: Sequence[str]) -> dict[str, Kept]:
+    """Layer -> bits or `float`; of several patterns the last counts. Raises RequestError for one that matches none."""
+    out: dict[str, Kept] = {}
     for pattern, bits in keep.items():
         found = [layer for layer in layers if fnmatchcase(layer, pattern)]
         if not found:
-            raise RequestError(f"`quantize.keep` names `{pattern}`, which is no layer", nearest(pattern, layers))
+            raise RequestError(f"`quantize.keep` names `{pattern}`, which matches no layer", nearest(pattern, layers))
         out |= dict.fromkeys(found, bits)
     return out
 
@@ -224,6 +227,14 @@ def _after(module: fx.GraphModule, node: fx.Node, name: str, child: nn.Module) -
     for reader in list(node.users):
         if reader is not new:
             reader.replace_input_with(node, new)
+
+
+def _read_unquantized(node: fx.Node) -> None:
+    """Let a layer read its input as it is before the quantizer that others need behind it."""
+    source = node.all_input_nodes[0]
+    while source.op == "call_module" and str(source.target).startswith(("quantizer_", "tap_")):
+        source = source.all_input_nodes[0]
+    node.update_arg(0, source)
 
 
 def _norm(module: fx.GraphModule, node: fx.Node) -> Norm:

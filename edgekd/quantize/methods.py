@@ -44,7 +44,7 @@ def ptq(net: nn.Module, source: Source, arithmetic: Arithmetic, config: Quantize
     """Post-training quantization, the control of QAT: calibrate, keep the weights, write both to `folder`."""
     captured = capture(net, source.inputs(source.batches(0)), any_batch=True)
     quantized = insert(captured, arithmetic, source.ranges, config.calibration, config.keep)
-    calibrate(quantized, _calibration(source, config))
+    calibrate(quantized, calibration_batches(source, config))
     save_quantized(net, quantized, folder)
 
 
@@ -68,7 +68,7 @@ def qat(
     captured, observed = capture(net, example, any_batch=True), capture(teacher.requires_grad_(False), example)
     taps = [(tap(captured, path), tap(observed, path)) for path in source.taps]
     quantized = insert(captured, arithmetic, source.ranges, config.calibration, config.keep)
-    calibrate(quantized, _calibration(source, config))
+    calibrate(quantized, calibration_batches(source, config))
 
     def losses(model: nn.Module, batch: Batch) -> Losses:
         inputs = source.inputs(batch)
@@ -91,7 +91,7 @@ def qat(
     save_quantized(net, quantized, folder)
 
 
-def _calibration(source: Source, config: Quantize) -> list[tuple[Tensor, ...]]:
+def calibration_batches(source: Source, config: Quantize) -> list[tuple[Tensor, ...]]:
     """The first training batches; QAT's own, so nothing is seen that training does not see."""
     return [source.inputs(source.batches(step)) for step in range(config.calibration.batches)]
 

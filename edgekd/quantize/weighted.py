@@ -102,6 +102,16 @@ class QuantWeighted(nn.Module):
         y: Tensor = self.settings.compute(x, weight, bias, *self.settings.options)
         return y
 
+    @property
+    def source(self) -> ActivationQuantizer:
+        """The quantizer of its input."""
+        return self._source[0]
+
+    @property
+    def transposed(self) -> bool:
+        """Whether it is a ConvTranspose."""
+        return self.settings.kind == "ConvTranspose"
+
     def folded(self) -> tuple[Tensor, Tensor | None]:
         """Weight and bias with batch norm in them."""
         if self.norm is None:

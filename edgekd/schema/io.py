@@ -6,6 +6,7 @@ Version 1 knew colour pictures alone; its records are read as they are.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -71,3 +72,8 @@ class IoRecord(Strict):
     version: Literal[1, 2] = 2
     inputs: tuple[ImageInput, ...] = Field(min_length=1)
     outputs: tuple[Output, ...] = Field(min_length=1)
+
+    def at(self, shapes: Sequence[tuple[int, ...]]) -> IoRecord:
+        """The same at other input shapes."""
+        pairs = zip(self.inputs, shapes, strict=True)
+        return self.model_copy(update={"inputs": tuple(i.model_copy(update={"shape": shape}) for i, shape in pairs)})

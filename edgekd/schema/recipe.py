@@ -44,15 +44,16 @@ class Quantize(Strict):
     dfd: float = Field(0.02, ge=0, description="Weight of the bottleneck distillation loss.")
     keep: dict[str, Literal["float", 8, 4, 2]] = Field(
         default_factory=dict,
-        description="Layers that differ: a layer's name or a pattern, to the bits of its weights or `float`.",
+        description="Layers, by key or pattern, that keep other weight bits, or `float`; see `edgekd sensitivity`.",
     )
 
 
 class Arm(Strict):
     """A named variation. Steps that do not differ are shared with the other arms."""
 
-    method: Literal["teach", "tune", "ptq", "qat"] = Field(
-        description="`teach`: the FP32 net; `tune`: FP32 trained as long as QAT; `ptq`: calibrated only; `qat`."
+    method: Literal["teach", "tune", "ptq", "qat", "ptq-nncf", "ptq-onnxruntime"] = Field(
+        description="`teach`: the FP32 net; `tune`: FP32 trained as long as QAT; `ptq`: calibrated only; `qat`; "
+        "`ptq-nncf`, `ptq-onnxruntime`: quantized by that tool, a control where it is installed."
     )
     title: str = Field("", description="Name shown in tables.")
     set: dict[str, Any] = Field(default_factory=dict, description="Overrides of this recipe for this arm only.")
@@ -119,7 +120,8 @@ class Recipe(Strict):
         if self.ship not in self.arms:
             raise ValueError(f"`ship` names `{self.ship}`, which is not among the arms")
         if self.arms[self.ship].method not in ("ptq", "qat"):
-            raise ValueError(f"`ship` names `{self.ship}`, which is not quantized; use an arm with method `qat`")
+            kind = "a control" if self.arms[self.ship].method.startswith("ptq-") else "not quantized"
+            raise ValueError(f"`ship` names `{self.ship}`, which is {kind}; use an arm with method `qat`")
         return self
 
     @property

@@ -51,6 +51,7 @@ def verify(bundle: Bundle, say: Say = lambda text: None) -> Verification:
     found.gates += [_intact(name, "the manifest's SHA-256") for name in changed]
     if any(name.partition("/")[0] in PARTS for name in changed):
         return found  # code that is not what was bundled is not run
+    found.skipped += [Problem(f"arms.{arm}", why) for arm, why in manifest.left_out.items()]
     task = bundled_task(bundle)
     if data_digests(task.folders()) != manifest.data:
         found.gates.append(_intact("data", "the data the run was made with"))

@@ -162,7 +162,7 @@ def test_layers_that_are_kept_differ_and_unknown_ones_are_told():
     assert list(quantized.weighted) == ["a", "b", "up", "merge"]
     assert quantized.weighted["merge"].quantizer.grid.qmax == 7
     assert quantized.weighted["a"].quantizer.grid.qmax == 127
-    with pytest.raises(RequestError, match=r"names `mergge`, which is no layer"):
+    with pytest.raises(RequestError, match=r"names `mergge`, which matches no layer"):
         insert(capture(Mixed(), (x,)), arithmetic, RANGES, keep={"mergge": "float"})
 
 

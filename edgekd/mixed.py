@@ -1,0 +1,51 @@
+"""Mixed precision for a finished run: which layers its float net should keep at more bits, as a recipe."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from edgekd.errors import MissingError
+from edgekd.evidence import Bundle
+from edgekd.plan import make_plan
+from edgekd.schema.recipe import Recipe
+from edgekd.schema.recipes import arm_recipe
+from edgekd.steps import source_of
+from edgekd.verify.scores import score
+
+if TYPE_CHECKING:
+    from edgekd.quantize.insert import Keep
+    from edgekd.quantize.sensitivity import Bench
+
+
+def bench_of(bundle: Bundle, samples: int | None) -> tuple[Bench, int]:
+    """The run's float net, to be quantized for its target and scored on evaluation samples; and how many they are.
+
+    Raises MissingError where torch or the run's weights are not here.
+    """
+    manifest = bundle.manifest
+    plan = make_plan(manifest.recipe, manifest.target)
+    recipe = arm_recipe(plan.recipe, plan.recipe.teacher)
+    student = plan.entry.make_student(recipe.model, recipe.data, recipe.seed)
+    import torch
+
+    from edgekd.quantize.sensitivity import Bench
+    from edgekd.train.teach import load_weights
+
+    folder = bundle.run.parent / ".store" / manifest.steps[plan.trained[plan.recipe.teacher]]
+    if not folder.is_dir():
+        raise MissingError(f"the weights of `{bundle.run}` are not in the store beside it", "make the run again")
+    torch.set_num_threads(1)  # single samples of small nets: more threads wait for each other
+    net, chosen = load_weights(student.build(), folder), plan.task.evalset()[:samples]
+
+    def measure(run: Any) -> float:
+        return score("", plan.task, plan.io, chosen, run).mean(plan.task.metric)
+
+    source = source_of(plan, recipe, student)
+    return Bench(net, source, plan.target.arithmetic, recipe.quantize, plan.io, measure), len(chosen)
+
+
+def with_keep(recipe: Recipe, keep: Keep) -> dict[str, Any]:
+    """The recipe as a table, with these layers kept beside those it keeps."""
+    table = recipe.model_dump(mode="json", by_alias=True)
+    table["quantize"]["keep"] |= dict(keep)
+    return table
