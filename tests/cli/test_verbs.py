@@ -55,6 +55,12 @@ def test_init_writes_a_recipe_that_works_and_never_overwrites(cli, tmp_path):
     assert "did you mean `quantize`?" in bad.stderr
 
 
+def test_students_lists_ours_and_says_how_to_bring_ones_own(cli):
+    assert set(json.loads(cli("students", "--json").stdout)) == {"qdr", "classifier"}
+    assert 'student = "my_net.py:MyStudent"' in cli("students").stdout
+    assert 'student = "classifier"' in cli("students", "classifier").stdout
+
+
 def test_doctor_tells_what_is_possible(cli):
     found = json.loads(cli("doctor", "--json").stdout)
     assert found["packages"]["torch"] != "absent"
