@@ -16,6 +16,7 @@ name = "four"
 title = "A board of 4-bit weights"
 [engines.tensorrt.arithmetic]
 weights = { bits = 4, per = "tensor" }
+simulated = true
 """
 LENIENT = (*TINY, "gates.min_retained=0", "gates.min_gain=0")
 

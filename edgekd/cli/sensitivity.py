@@ -33,9 +33,9 @@ def main(
     from edgekd.cli.progress import TerminalReporter
     from edgekd.errors import Problem, RequestError
     from edgekd.evidence import Bundle
-    from edgekd.mixed import bench_of, with_keep
+    from edgekd.mixed import bench_of, placed, with_keep
     from edgekd.schema.write import to_toml
-    from edgekd.students.registry import find_student
+    from edgekd.students.registry import bundled_task
 
     choosing = budget is not None or max_layers is not None
     if write is not None and not choosing:
@@ -56,15 +56,14 @@ def main(
         reporter.stop()
     keep = {trial.key: trial.keep for trial in trials if trial.chosen}
     best = max([found.quantized, *(trial.metric for trial in trials if trial.chosen)])
-    recipe = bundle.manifest.recipe
-    task = find_student(recipe.student).make_task(recipe.data, recipe.seed)
+    task = bundled_task(bundle)
     if json:
         console.emit(asdict(found) | {"metric": task.metric, "unit": task.unit, "samples": count,
                                       "trials": [asdict(trial) for trial in trials], "keep": keep})  # fmt: skip
     else:
         show(found, trials, f"{task.metric} {task.unit}".strip(), count)
     if write is not None:
-        write.write_text(to_toml(with_keep(recipe, keep)), encoding="utf-8")
+        write.write_text(to_toml(with_keep(placed(bundle), keep)), encoding="utf-8")
         if not json:
             print(f"\nwrote {write}\nnext: edgekd compress {write} --target {bundle.manifest.target.name}")
     if budget is not None and found.full - best > budget:
