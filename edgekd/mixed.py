@@ -8,7 +8,7 @@ from edgekd.errors import MissingError
 from edgekd.evidence import Bundle
 from edgekd.plan import make_plan
 from edgekd.schema.recipe import Recipe
-from edgekd.schema.recipes import PARTS, arm_recipe, beside
+from edgekd.schema.recipes import arm_recipe, placed
 from edgekd.steps import source_of
 from edgekd.verify.scores import score
 
@@ -23,7 +23,7 @@ def bench_of(bundle: Bundle, samples: int | None) -> tuple[Bench, int]:
     Raises MissingError where torch or the run's weights are not here.
     """
     manifest = bundle.manifest
-    plan = make_plan(placed(bundle), manifest.target)
+    plan = make_plan(placed(manifest.recipe, bundle.path), manifest.target)
     recipe = arm_recipe(plan.recipe, plan.recipe.teacher)
     student = plan.entry.make_student(recipe.model, recipe.data, recipe.seed)
     import torch
@@ -42,12 +42,6 @@ def bench_of(bundle: Bundle, samples: int | None) -> tuple[Bench, int]:
 
     source = source_of(plan, recipe, student)
     return Bench(net, source, plan.target.arithmetic, recipe.quantize, plan.io, measure), len(chosen)
-
-
-def placed(bundle: Bundle) -> Recipe:
-    """The run's recipe; files of a person's own are the bundle's copies."""
-    recipe = bundle.manifest.recipe
-    return recipe.model_copy(update={part: beside(getattr(recipe, part), bundle.path) for part in PARTS})
 
 
 def with_keep(recipe: Recipe, keep: Keep) -> dict[str, Any]:

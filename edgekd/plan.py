@@ -15,7 +15,7 @@ from edgekd.errors import Problem, ProblemsError, gather
 from edgekd.graph.answers import pictures
 from edgekd.graph.images import data_digests
 from edgekd.quantize.controls import TOOLS, left_out
-from edgekd.schema.io import IoRecord
+from edgekd.schema.io import ImageInput, IoRecord
 from edgekd.schema.load import parse
 from edgekd.schema.recipe import Recipe
 from edgekd.schema.recipes import PARTS, arm_arithmetic, arm_recipe, bundled, is_own
@@ -110,7 +110,7 @@ def _check_shapes(task: Task, shape: tuple[int, int], problems: list[Problem]) -
     samples, io = task.evalset(), task.io(shape)
     if not samples:
         problems.append(Problem("data", "gives no evaluation sample", "name more, or larger, pictures in `data`"))
-    wanted = {spec.name: spec.shape[2:] for spec in io.inputs}
+    wanted = {spec.name: spec.shape[2:] for spec in io.inputs if isinstance(spec, ImageInput)}
     for sample in samples:
         sizes = {name: picture.shape[:2] for name, picture in pictures(sample.raw, io).items()}
         odd = next((name for name in wanted if sizes[name] != wanted[name]), None)

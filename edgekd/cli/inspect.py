@@ -148,6 +148,7 @@ def show_bundle(run: Path, json: bool) -> None:
     from edgekd.cli import console
     from edgekd.evidence import Bundle
     from edgekd.graph.model import Graph, read_model
+    from edgekd.schema.io import ImageInput
 
     bundle = Bundle(run)
     manifest, changed = bundle.manifest, bundle.changed()
@@ -160,8 +161,10 @@ def show_bundle(run: Path, json: bool) -> None:
     print(f"target   {target.board.title}, engine {target.engine_name}: {target.arithmetic.name}")
     print(f"graph    opset {graph.opset}, {len(graph.nodes)} operators, {len(list(graph.codes()))} quantized tensors")
     for spec in graph.io.inputs:
-        how = f"(pixel / 255 - {spec.mean}) / {spec.std}"
-        print(f"input    {spec.name} {list(spec.shape)} {spec.layout} {spec.color}, {how}")
+        how = f"numbers from {spec.ends[0]:g} to {spec.ends[1]:g}"
+        if isinstance(spec, ImageInput):
+            how = f"{spec.layout} {spec.color}, (pixel / 255 - {spec.mean}) / {spec.std}"
+        print(f"input    {spec.name} {list(spec.shape)} {how}")
     for output in graph.io.outputs:
         labels = ", ".join(getattr(output, "labels", ()))
         print(f"output   {output.name}, read as {output.decode}" + (f": {labels}" if labels else ""))

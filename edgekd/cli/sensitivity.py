@@ -33,7 +33,8 @@ def main(
     from edgekd.cli.progress import TerminalReporter
     from edgekd.errors import Problem, RequestError
     from edgekd.evidence import Bundle
-    from edgekd.mixed import bench_of, placed, with_keep
+    from edgekd.mixed import bench_of, with_keep
+    from edgekd.schema.recipes import placed
     from edgekd.schema.write import to_toml
     from edgekd.students.registry import bundled_task
 
@@ -63,7 +64,7 @@ def main(
     else:
         show(found, trials, f"{task.metric} {task.unit}".strip(), count)
     if write is not None:
-        write.write_text(to_toml(with_keep(placed(bundle), keep)), encoding="utf-8")
+        write.write_text(to_toml(with_keep(placed(bundle.manifest.recipe, bundle.path), keep)), encoding="utf-8")
         if not json:
             print(f"\nwrote {write}\nnext: edgekd compress {write} --target {bundle.manifest.target.name}")
     if budget is not None and found.full - best > budget:

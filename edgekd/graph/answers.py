@@ -10,21 +10,34 @@ from numpy.typing import NDArray
 
 from edgekd.graph.images import decode_picture, encode_picture
 from edgekd.graph.model import Array
-from edgekd.schema.io import ClassesOutput, ImageOutput, IoRecord, Output
+from edgekd.schema.io import ClassesOutput, ImageInput, ImageOutput, Input, IoRecord, Output
 
 SHOWN = 4
 """Numbers of a tensor that are written out."""
 
 
 def encode(raw: Any, io: IoRecord) -> dict[str, NDArray[np.float32]]:
-    """The graph's inputs: of one picture, (H, W, 3) or (H, W) uint8, or of one by each input's name."""
-    return {spec.name: encode_picture(picture, spec) for spec, picture in zip(io.inputs, pictures(raw, io).values(),
-                                                                              strict=True)}  # fmt: skip
+    """The graph's inputs from one raw sample, or from one by each input's name.
+
+    A picture is (H, W, 3) or (H, W) uint8; a tensor an array without its batch axis.
+    """
+    parts = raw_parts(raw, io)
+    return {spec.name: _encode_input(parts[spec.name], spec) for spec in io.inputs}
+
+
+def _encode_input(part: Array, spec: Input) -> NDArray[np.float32]:
+    return encode_picture(part, spec) if isinstance(spec, ImageInput) else np.asarray(part, np.float32)[None]
+
+
+def raw_parts(raw: Any, io: IoRecord) -> dict[str, Array]:
+    """A raw sample by input, in the record's order."""
+    return {spec.name: raw[spec.name] if isinstance(raw, Mapping) else raw for spec in io.inputs}
 
 
 def pictures(raw: Any, io: IoRecord) -> dict[str, Array]:
-    """A raw sample's pictures by input, in the record's order."""
-    return {spec.name: raw[spec.name] if isinstance(raw, Mapping) else raw for spec in io.inputs}
+    """The pictures in a raw sample by input."""
+    parts = raw_parts(raw, io)
+    return {spec.name: parts[spec.name] for spec in io.inputs if isinstance(spec, ImageInput)}
 
 
 def decode(outputs: Mapping[str, Array], io: IoRecord) -> Any:

@@ -35,6 +35,24 @@ class ImageInput(Strict):
             raise ValueError(f"`{self.name}` is {self.color}: `mean` and `std` need {wanted} values")
         return self
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The range of the input: pixels 0 and 255 after scaling, mean and std."""
+        ends = [(v * 255 * self.scale - m) / s for m, s in zip(self.mean, self.std, strict=True) for v in (0, 1)]
+        return min(ends), max(ends)
+
+
+class TensorInput(Strict):
+    """Numbers as a network's input, as they are."""
+
+    name: str = Field(description="Tensor name in the graph.")
+    kind: Literal["tensor"] = "tensor"
+    shape: tuple[int, ...] = Field(min_length=1, description="The batch, 1, and the rest.")
+    ends: tuple[float, float] = Field(description="Least and largest value that occurs.")
+
+
+Input = ImageInput | TensorInput
+
 
 class ImageOutput(Strict):
     """A picture as a network's output: values times std plus mean, clipped to [0, 1], times 255, rounded."""
@@ -70,7 +88,7 @@ class IoRecord(Strict):
     """Inputs and outputs of a graph."""
 
     version: Literal[1, 2] = 2
-    inputs: tuple[ImageInput, ...] = Field(min_length=1)
+    inputs: tuple[Input, ...] = Field(min_length=1)
     outputs: tuple[Output, ...] = Field(min_length=1)
 
     def at(self, shapes: Sequence[tuple[int, ...]]) -> IoRecord:

@@ -26,6 +26,11 @@ def beside(name: str, folder: Path) -> str:
     return f"{(folder / file).resolve()}:{cls}" if is_own(name) else name
 
 
+def placed(recipe: Recipe, folder: Path) -> Recipe:
+    """The recipe with a person's own files seen from `folder`."""
+    return recipe.model_copy(update={part: beside(getattr(recipe, part), folder) for part in PARTS})
+
+
 def bundled(recipe: Recipe) -> Recipe:
     """The recipe as a bundle keeps it: `FILE.py:CLASS` with the file in the bundle's folder for that part."""
     return recipe.model_copy(update={part: _inside(getattr(recipe, part), part) for part in PARTS})
@@ -42,7 +47,7 @@ def load_recipe(path: Path, overrides: Table) -> Recipe:
     Raises ProblemsError with every mistake.
     """
     recipe = parse(Recipe, merge(read_toml(path, "`edgekd init qdr` writes a recipe"), overrides), path.name)
-    return recipe.model_copy(update={part: beside(getattr(recipe, part), path.parent) for part in PARTS})
+    return placed(recipe, path.parent)
 
 
 def arm_recipe(recipe: Recipe, arm: str) -> Recipe:

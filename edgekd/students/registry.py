@@ -10,7 +10,7 @@ from typing import Any
 
 from edgekd.errors import MissingError, RequestError, nearest
 from edgekd.evidence import Bundle
-from edgekd.schema.recipes import PARTS, Part, beside, is_own
+from edgekd.schema.recipes import PARTS, Part, is_own, placed
 from edgekd.students import own
 from edgekd.students.base import Student, Task
 
@@ -100,8 +100,8 @@ def bundled_task(bundle: Bundle) -> Task:
     copied = is_own(recipe.student) or is_own(recipe.task)
     for name in (n for n in (bundle.changed() if copied else []) if n.partition("/")[0] in PARTS):
         raise RequestError(f"`{name}` in the bundle is not what was bundled, so it is not run", "restore that file")
-    student, task = (beside(name, bundle.path) for name in (recipe.student, recipe.task))
-    return find_student(student, task).make_task(recipe.data, recipe.seed)
+    recipe = placed(recipe, bundle.path)
+    return find_student(recipe.student, recipe.task).make_task(recipe.data, recipe.seed)
 
 
 def _load(path: str, parts: tuple[str, ...]) -> Any:

@@ -16,7 +16,7 @@ from edgekd.evidence import Bundle, Figure
 from edgekd.graph import golden
 from edgekd.graph.images import Picture, data_digests, read_picture
 from edgekd.graph.model import Array, Graph, read_model
-from edgekd.schema.io import IoRecord
+from edgekd.schema.io import ImageInput, IoRecord
 from edgekd.schema.recipes import PARTS
 from edgekd.students.base import Task
 from edgekd.students.registry import bundled_task
@@ -86,11 +86,14 @@ def answer(bundle: Bundle, engine: str, files: Sequence[Path]) -> tuple[Any, IoR
 
 def read_raw(files: Sequence[Path], io: IoRecord) -> dict[str, Picture]:
     """A picture file an input, in the record's order, in the input's colours. Raises RequestError on a misfit."""
-    if len(files) != len(io.inputs):
-        names = ", ".join(f"`{spec.name}`" for spec in io.inputs)
-        raise RequestError(f"the network takes {len(io.inputs)} pictures, not {len(files)}", f"one each for {names}")
-    raw = {spec.name: read_picture(file, spec.color) for spec, file in zip(io.inputs, files, strict=True)}
-    for spec in io.inputs:
+    specs = [spec for spec in io.inputs if isinstance(spec, ImageInput)]
+    if len(specs) < len(io.inputs):
+        raise RequestError("the network takes more than pictures", "run it from Python with its task's samples")
+    if len(files) != len(specs):
+        names = ", ".join(f"`{spec.name}`" for spec in specs)
+        raise RequestError(f"the network takes {len(specs)} pictures, not {len(files)}", f"one each for {names}")
+    raw = {spec.name: read_picture(file, spec.color) for spec, file in zip(specs, files, strict=True)}
+    for spec in specs:
         if (size := raw[spec.name].shape[:2]) != spec.shape[2:]:
             raise RequestError(f"the picture has {size} pixels, the network takes {spec.shape[2:]}", "crop it")
     return raw

@@ -60,8 +60,10 @@ def _save_answers(folder: Path, samples: list[Sample], io: IoRecord, task: Task,
     out = []
     for group, picks in (("worst", worst), ("spread", others)):
         for i in picks:
-            name = f"{_file(samples[i].id)}--input.png"
-            _save(folder / name, next(iter(pictures(samples[i].raw, io).values())))
+            shown = next(iter(pictures(samples[i].raw, io).values()), None)
+            name = "" if shown is None else f"{_file(samples[i].id)}--input.png"
+            if shown is not None:
+                _save(folder / name, shown)
             told = {s.subject: tell(s.predictions[i], io) for s in arms}
             out.append({"id": samples[i].id, "group": group, "picture": name,
                         "truth": tell_truth(samples[i].truth, io), "answers": told, "value": values[i]})  # fmt: skip

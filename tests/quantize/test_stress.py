@@ -18,8 +18,9 @@ from edgekd.quantize.capture import capture, same_graph
 from edgekd.quantize.export import export_quantized, trained_codes
 from edgekd.quantize.insert import Quantized, calibrate, insert
 from edgekd.runners import ort
-from edgekd.schema.io import ImageInput, IoRecord, TensorOutput
+from edgekd.schema.io import IoRecord, TensorInput, TensorOutput
 from edgekd.schema.targets import find_target
+from edgekd.steps import located
 from edgekd.verify.parity import compare
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
@@ -35,16 +36,11 @@ TRANSFORMERS = (
 
 
 def record(inputs: tuple[Tensor, ...], outputs: int) -> IoRecord:
-    """Pictures in [-1, 1] to any tensors."""
+    """Any tensors in [-1, 1] to any tensors."""
     return IoRecord(
-        inputs=tuple(picture(f"in{i}", tuple(x.shape)) for i, x in enumerate(inputs)),
+        inputs=tuple(TensorInput(name=f"in{i}", shape=tuple(x.shape), ends=(-1, 1)) for i, x in enumerate(inputs)),
         outputs=tuple(TensorOutput(name=f"out{i}") for i in range(outputs)),
     )
-
-
-def picture(name: str, shape: tuple[int, ...]) -> ImageInput:
-    half = (0.5,) * shape[1]
-    return ImageInput(name=name, shape=shape, color="L" if shape[1] == 1 else "RGB", mean=half, std=half)
 
 
 def train(quantized: Quantized, inputs: tuple[Tensor, ...], steps: int = 5) -> None:
@@ -124,10 +120,11 @@ def refusal(build: type[nn.Module]) -> str:
     try:
         net = build()
         same_graph(capture(net, small), capture(net, large))
-        model = export_quantized(net, None, ARITHMETIC, [(-1.0, 1.0)], record(large, 1)).model
+        portable = export_quantized(net, None, ARITHMETIC, [(-1.0, 1.0)], record(large, 1))
     except RequestError as error:
         return f"{error.message}; {error.hint}"
-    return "; ".join(f"{problem}; {problem.hint}" for problem in golden.check(Graph(model)))
+    problems = [located(problem, portable.lines) for problem in golden.check(Graph(portable.model))]
+    return "; ".join(f"{problem}; {problem.hint}" for problem in problems)
 
 
 def line_of(build: type[nn.Module]) -> str:

@@ -9,7 +9,7 @@ from edgekd.graph.model import Graph
 from edgekd.quantize.capture import capture
 from edgekd.quantize.export import export_quantized, trained_codes
 from edgekd.quantize.insert import calibrate, insert
-from edgekd.schema.io import ImageInput, ImageOutput, IoRecord
+from edgekd.schema.io import ImageInput, ImageOutput, IoRecord, TensorInput, TensorOutput
 from edgekd.schema.target import Arithmetic
 from edgekd.schema.targets import find_target
 from torch import nn
@@ -193,3 +193,33 @@ def test_fewer_bits_ship_in_wider_containers_as_they_were_trained(weights, activ
         assert array.max() < 2**activations
         difference = np.abs(trace[name].astype(int) - array.astype(int))
         assert difference.max() <= (0 if po2 and not name.startswith(("mean", "fc")) else 1), name
+
+
+class Tokens(nn.Module):
+    """A Linear on three dimensions, which ONNX writes as MatMul and Add."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(8, 16), nn.Linear(16, 4)
+
+    def forward(self, x):
+        return self.b(torch.relu(self.a(x)))
+
+
+@pytest.mark.parametrize("rounding", ["rne_f32", "tfl_double"])
+def test_the_bias_behind_a_matmul_is_part_of_its_accumulator(rounding):
+    """The same net on one token, written as Gemm with its bias inside: codes must be equal in both roundings."""
+    torch.manual_seed(0)
+    net, arithmetic = Tokens(), find_target("x86:onnxruntime").arithmetic
+    x = torch.rand(1, 6, 8) * 2 - 1
+    traces = []
+    for shape in ((1, 6, 8), (6, 8)):
+        quantized = insert(capture(net, (x.reshape(shape),)), arithmetic, RANGES)
+        calibrate(quantized, [(x.reshape(shape),)])
+        io = IoRecord(inputs=(TensorInput(name="x", shape=shape, ends=(-1, 1)),), outputs=(TensorOutput(name="y"),))
+        graph = Graph(export_quantized(net, quantized.state(), arithmetic, RANGES, io).model)
+        traces.append(golden.run(graph, {"x": x.reshape(shape).numpy()}, rounding=rounding))
+        assert {n.op_type for n in graph.nodes} >= ({"MatMul"} if len(shape) == 3 else {"Gemm"})
+    assert set(traces[0]) == set(traces[1])
+    for name, codes in traces[0].items():
+        np.testing.assert_array_equal(codes.reshape(traces[1][name].shape), traces[1][name], err_msg=name)

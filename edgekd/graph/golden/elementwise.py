@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 
 from edgekd.graph.golden import rounding
-from edgekd.graph.golden.values import Array, Clipped, Codes, Pending, Table, Value, grid, index_of, numbers, real
+from edgekd.graph.golden.values import Array, Clipped, Codes, Pending, Sums, Table, Value, grid, index_of, numbers, real
 from edgekd.graph.golden.windows import Attributes
 from edgekd.graph.model import code_bits
 
@@ -61,11 +61,18 @@ def relu(args: Sequence[Value], attrs: Attributes) -> Value:
 def add(args: Sequence[Value], attrs: Attributes, sign: int = 1) -> Value:
     """Sum or difference; of two code tensors with one scale each, an integer kernel in `tfl_double`."""
     a, b = args
+    if isinstance(a, Sums) and isinstance(b, Codes) and sign > 0 and _is_bias(a, b):
+        return a.plus(b.codes)
     total = numbers(a) + numbers(b) if sign > 0 else numbers(a) - numbers(b)
     if isinstance(a, Codes) and isinstance(b, Codes) and a.single and b.single:
         sa, sb = float(a.scale.item()), float(b.scale.item())
         return Pending(total, lambda s, z: rounding.tfl_add(a.integers, sa, sign * b.integers, sb, float(s), z))
     return total
+
+
+def _is_bias(sums: Sums, b: Codes) -> bool:
+    """Whether int32 codes lie on the accumulator's grid: the bias that ONNX writes behind a MatMul."""
+    return b.codes.dtype == np.int32 and b.codes.ndim == 1 and np.array_equal(b.scale, sums.scale)
 
 
 def mul(args: Sequence[Value], attrs: Attributes) -> Value:

@@ -148,6 +148,16 @@ def batch_norm(args: Sequence[Value], attrs: Attributes) -> Value:
     return out
 
 
+def norm(args: Sequence[Value], attrs: Attributes) -> Value:
+    """ReduceL2: root of the sum of squares, in float32."""
+    x = real(args[0])
+    given = numbers(args[1]).ravel() if len(args) > 1 and numbers(args[1]).size else range(x.ndim)
+    squares: Array = np.square(x, dtype=np.float64).sum(
+        tuple(int(a) for a in given), keepdims=bool(attrs.get("keepdims", 1))
+    )
+    return np.sqrt(squares).astype(np.float32)
+
+
 REDUCTIONS: dict[str, Operator] = {
     "AveragePool": average_pool,
     "BatchNormalization": batch_norm,
@@ -155,6 +165,7 @@ REDUCTIONS: dict[str, Operator] = {
     "GlobalMaxPool": _spatial(_extreme(np.max)),
     "LayerNormalization": layer_norm,
     "MaxPool": moved(_max_pool),
+    "ReduceL2": norm,
     "ReduceMax": _extreme(np.max),
     "ReduceMean": mean,
     "ReduceMin": _extreme(np.min),

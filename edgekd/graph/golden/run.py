@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 
 from edgekd.errors import Problem, RequestError
+from edgekd.graph.alternatives import alternative
 from edgekd.graph.golden.moving import split
 from edgekd.graph.golden.operators import OPERATORS, REFUSE, along
 from edgekd.graph.golden.rounding import Rounding, quantize_real
@@ -89,7 +90,7 @@ def check(graph: Graph) -> list[Problem]:
     return [
         *([Problem("opset", _old(graph), "convert it with onnx.version_converter")] if graph.opset < OLDEST else []),
         *(
-            Problem(where, f"operator `{kind}` has no integer reference, so no conversion of it could be checked")
+            Problem(where, f"operator `{kind}` has no integer reference, so it cannot be checked", alternative(kind))
             for kind, where in sorted(unknown.items())
         ),
         *(problem for node in graph.nodes for problem in _refused(node)),
@@ -106,7 +107,11 @@ def _refused(node: onnx.NodeProto) -> Iterator[Problem]:
         try:
             REFUSE[node.op_type](attributes(node))
         except NotImplementedError as reason:
-            yield Problem(node.output[0], f"operator `{node.op_type}` has no integer reference: {reason}")
+            yield Problem(
+                node.output[0],
+                f"operator `{node.op_type}` has no integer reference: {reason}",
+                alternative(node.op_type),
+            )
 
 
 def _compute(node: onnx.NodeProto, arguments: list[Value]) -> list[Value]:

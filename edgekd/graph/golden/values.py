@@ -99,6 +99,10 @@ class Sums:
         """The values, float32."""
         return self.sums.astype(np.float32, copy=False) * self.scale
 
+    def plus(self, offset: Array) -> Sums:
+        """With a bias in accumulator units along the last axis, exact."""
+        return Sums(self.sums.astype(np.float64) + offset, self.scale_x, self.scale_w)
+
     def quantize(self, scale: Array, zero: Array, mode: Rounding) -> Array:
         """Requantised in one step."""
         if mode == "tfl_double":
