@@ -185,7 +185,7 @@ def _add_steps(plan: Plan) -> None:
         plan.exported[arm] = plan.add(Step(f"export {arm}", key, (trained,), recipe, arithmetic))
     graphs = tuple(plan.exported[arm] for arm in (plan.recipe.ship, plan.recipe.teacher))
     for job in plan.compiles:
-        key = _compile_key(job, [plan.steps[name].key for name in graphs])
+        key = _compile_key(job, plan.target.arithmetic.rounding, [plan.steps[name].key for name in graphs])
         plan.add(Step(f"compile {job.name}", key, graphs, plan.recipe, plan.target.arithmetic))
 
 
@@ -243,9 +243,9 @@ def _control_key(plan: Plan, method: str, recipe: Recipe, arithmetic: Arithmetic
     return step_key(method, config, [teach], code=code, files=files, packages=packages)
 
 
-def _compile_key(job: Compile, needs: list[Key]) -> Key:
+def _compile_key(job: Compile, rounding: str, needs: list[Key]) -> Key:
     module = _module(names()[job.backend])
-    config = {"backend": job.backend, "options": job.options.model_dump(mode="json")}
+    config = {"backend": job.backend, "options": job.options.model_dump(mode="json"), "rounding": rounding}
     packages = [p for p in ("onnx", "numpy", backend(job.backend).package) if p]
     files = [_WIRING, *_data_files(module)]
     return step_key("compile", config, needs, code=[module, "edgekd.graph.golden"], files=files, packages=packages)

@@ -229,7 +229,9 @@ def compile_engine(plan: Plan, job: Compile, at: dict[str, Path], part: Path) ->
     shipped, reference = (at[plan.exported[arm]] for arm in (plan.recipe.ship, plan.recipe.teacher))
     graph = Graph(read_model(shipped / "graph.onnx"))
     inputs, _ = read_probes(shipped / "probes.npz")
-    expected = [{name: trace[name] for name in graph.outputs} for trace in (golden.run(graph, x) for x in inputs)]
+    rounding = plan.target.arithmetic.rounding
+    traces = (golden.run(graph, x, rounding=rounding) for x in inputs)
+    expected = [{name: trace[name] for name in graph.outputs} for trace in traces]
     engine = backend(job.backend)
     if problems := engine.check(graph, plan.target.engine):
         raise ProblemsError(problems)

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
 from edgekd.errors import RequestError
-from edgekd.graph.model import IO_KEY, code_name
+from edgekd.graph.model import IO_KEY, Graph, code_name
+from edgekd.graph.rewrite import pack_weights
 from edgekd.quantize.capture import capture, innermost
 from edgekd.quantize.insert import Keep, Quantized, Ranges, insert
 from edgekd.quantize.placement import Op
@@ -48,7 +49,8 @@ def export_quantized(
 ) -> Portable:
     """Capture `net` at the deployed shape, put the trained quantizers back, write Q/DQ pairs.
 
-    Without `state` (an untrained net, to see whether its operators fit a target) every scale is one.
+    Weights of fewer than 8 bits are INT4 where the engine runs them, else int8 (`simulated`). Without `state` (an
+    untrained net, to see whether its operators fit a target) scales are those of fresh quantizers.
     Raises RequestError when the network cannot be captured or its quantizers differ from the trained ones.
     """
     inputs = example(io)
@@ -61,8 +63,10 @@ def export_quantized(
     _name_values(model, captured.ops)
     _name_tensors(model, quantized.scopes | quantized.names())
     quantized.mode("quantize")
-    lines = _lines(model)
-    return Portable(finish(model, io), quantized, lines)
+    lines, model = _lines(model), finish(model, io)
+    if arithmetic.weights.bits < 8 and not arithmetic.simulated:
+        model = pack_weights(Graph(model))
+    return Portable(model, quantized, lines)
 
 
 def export_float(net: nn.Module, io: IoRecord) -> onnx.ModelProto:

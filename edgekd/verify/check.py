@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,8 @@ def answer(bundle: Bundle, engine: str, files: Sequence[Path]) -> tuple[Any, IoR
     raw = read_raw(files, io)
     inputs = task.encode(raw if len(io.inputs) > 1 else raw[io.inputs[0].name], io)
     if engine == "reference":
-        return task.decode(golden.run(graph, inputs), io), io
+        rounding = bundle.manifest.target.arithmetic.rounding
+        return task.decode(golden.run(graph, inputs, rounding=rounding), io), io
     folder = bundle.path / "artifacts" / engine
     artifact = read_artifact(folder)
     if artifact.runner is None:
@@ -155,7 +157,8 @@ def _check_hops(bundle: Bundle, engines: dict[str, Artifact], found: Verificatio
             found.gates.append(_does_not_run(name, error))
         else:
             apart = OBSERVED_APART if artifact.observe == "each" else 0.0
-            found.hops.append(compare(f"{GOLDEN} → {name}", graph, inputs, traces, apart))
+            rounding = bundle.manifest.target.arithmetic.rounding
+            found.hops.append(compare(f"{GOLDEN} → {name}", graph, inputs, traces, apart, rounding))
 
 
 def _score_all(bundle: Bundle, task: Task, engines: dict[str, Artifact], found: Verification, say: Say) -> None:
@@ -170,7 +173,7 @@ def _score_all(bundle: Bundle, task: Task, engines: dict[str, Artifact], found: 
         add(task.baseline, None)
     for name, arm in manifest.arms.items():
         reference = Graph(read_model(bundle.path / arm.graph))
-        add(name, lambda x, graph=reference: golden.run(graph, x))  # type: ignore[misc]
+        add(name, partial(golden.run, reference, rounding=manifest.target.arithmetic.rounding))
     for name, artifact in engines.items():
         assert artifact.runner is not None
         try:
