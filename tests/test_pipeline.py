@@ -8,8 +8,10 @@ import time
 from pathlib import Path
 
 import edgekd
+import numpy as np
 import pytest
 from edgekd.errors import GateFailedError
+from edgekd.graph.model import Graph, read_model
 from edgekd.pipeline import Result
 
 from tests.conftest import TINY, command, tiny_set
@@ -31,6 +33,25 @@ def test_a_second_run_trains_nothing(jetson: Result, store: Path):
     again = edgekd.compress("qdr", "jetson", overrides=TINY, out=store)
     assert again.folder == jetson.folder
     assert {p: p.stat().st_mtime_ns for p in jetson.bundle.path.rglob("*")} == before
+
+
+def test_an_arm_in_other_bits_is_called_simulated_everywhere(jetson: Result, store: Path):
+    """An arm more, calibrated alone: the teacher comes from the store, every table has the word beside its title."""
+    arm = ("arms.w4.method=ptq", "arms.w4.title=W4A8", "arms.w4.arithmetic={weights = {bits = 4}, simulated = true}")
+    result = edgekd.compress("qdr", "jetson", overrides=(*TINY, *arm), out=store)
+    manifest = result.bundle.manifest
+    assert manifest.steps["teach fp32"] == jetson.bundle.manifest.steps["teach fp32"]
+    assert manifest.arms["w4"].title == "W4A8, simulated"
+    assert manifest.arms["ptq"].title == "int8, PTQ"
+    assert "W4A8, simulated" in result.report.read_text(encoding="utf-8")
+    codes = {
+        name: np.abs(array.astype(int)).max()
+        for name, array in Graph(read_model(result.bundle.path / "arms/w4.onnx")).constants.items()
+        if name.endswith("weight_codes")
+    }
+    assert max(codes.values()) == 7
+    scores = result.verification.scores
+    assert scores["w4"].mean("psnr") < scores["ptq"].mean("psnr")
 
 
 def test_a_failed_gate_raises_from_python(jetson: Result, store: Path):

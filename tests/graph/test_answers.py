@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from edgekd.graph import answers
-from edgekd.schema.io import ClassesOutput, ImageInput, ImageOutput, IoRecord, TensorOutput
+from edgekd.schema.io import ClassesOutput, ImageInput, ImageOutput, IoRecord, TensorInput, TensorOutput
 
 COLOUR = ImageInput(name="rgb", shape=(1, 3, 2, 4), mean=(0.5, 0.0, 0.0), std=(0.5, 1.0, 0.5))
 GREY = ImageInput(name="grey", shape=(1, 1, 2, 4), color="L", mean=(0.5,), std=(0.25,))
@@ -63,3 +63,15 @@ def test_words():
     assert answers.tell_truth((0, 2, 0.5), record(classes())) == "boot; coat; 0.5"
     assert answers.tell_truth("a word", record(TensorOutput(name="t"))) == "a word"
     assert answers.ranked(np.array([0.1, 0.7, 0.2]), classes())[:2] == [("bag", 0.7), ("coat", 0.2)]
+
+
+def test_numbers_are_inputs_as_they_are():
+    numbers = TensorInput(name="prompt", shape=(1, 4), ends=(0, 2))
+    io = record(TensorOutput(name="t"), inputs=(GREY, numbers))
+    raw = {"grey": np.zeros((2, 4), np.uint8), "prompt": np.array([0, 1, 2, 1], np.int64)}
+    encoded = answers.encode(raw, io)
+    assert encoded["prompt"].dtype == np.float32
+    assert encoded["prompt"].tolist() == [[0.0, 1.0, 2.0, 1.0]]
+    assert list(answers.pictures(raw, io)) == ["grey"]
+    assert IoRecord.model_validate_json(io.model_dump_json()) == io
+    assert (numbers.ends, GREY.ends) == ((0, 2), (-2.0, 2.0))

@@ -5,6 +5,7 @@ import pytest
 import torch
 from edgekd.errors import RequestError
 from edgekd.graph import golden
+from edgekd.graph.cost import count
 from edgekd.graph.model import Graph
 from edgekd.quantize.capture import capture
 from edgekd.quantize.export import export_quantized, trained_codes
@@ -223,3 +224,23 @@ def test_the_bias_behind_a_matmul_is_part_of_its_accumulator(rounding):
     assert set(traces[0]) == set(traces[1])
     for name, codes in traces[0].items():
         np.testing.assert_array_equal(codes.reshape(traces[1][name].shape), traces[1][name], err_msg=name)
+
+
+def test_four_bit_weights_are_packed_where_an_engine_runs_them():
+    """The same codes as in 8-bit containers, in half the bytes."""
+    torch.manual_seed(0)
+    base = find_target("x86:onnxruntime").arithmetic
+    net, x = Mixed(), torch.rand(8, 3, 16, 16) * 2 - 1
+    graphs = []
+    for simulated in (False, True):
+        weights = base.weights.model_copy(update={"bits": 4})
+        arithmetic = base.model_copy(update={"weights": weights, "simulated": simulated})
+        quantized = insert(capture(net, (x,)), arithmetic, RANGES)
+        calibrate(quantized, [(x,)])
+        graphs.append(Graph(export_quantized(net, quantized.state(), arithmetic, RANGES, IO).model))
+    packed, bytewise = graphs
+    assert (packed.opset, bytewise.opset) == (21, 20)
+    assert count(packed).weight_bytes < count(bytewise).weight_bytes
+    image = {"image": np.random.default_rng(0).uniform(-1, 1, (1, 3, 24, 32)).astype(np.float32)}
+    for a, b in zip(golden.run(packed, image).values(), golden.run(bytewise, image).values(), strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -2,8 +2,9 @@
 
 import pytest
 from edgekd.errors import ProblemsError, RequestError
-from edgekd.schema.load import merge, nest, parse_overrides
-from edgekd.schema.recipes import load_recipe
+from edgekd.schema.load import merge, nest, parse, parse_overrides
+from edgekd.schema.recipe import Recipe
+from edgekd.schema.recipes import arm_arithmetic, arm_recipe, load_recipe
 from edgekd.schema.targets import boards, find_target, load_board
 from edgekd.students.registry import find_student
 from hypothesis import given
@@ -88,3 +89,46 @@ def test_a_descriptor_that_extends_itself(tmp_path):
     (tmp_path / "b.toml").write_text('extends = "a"')
     with pytest.raises(RequestError, match="extends itself"):
         find_target(str(tmp_path / "a.toml"))
+
+
+def with_arm(**arm) -> Recipe:
+    table = load_recipe(find_student("qdr").recipe, {}).model_dump(mode="json", by_alias=True)
+    return parse(Recipe, merge(table, {"arms": {"mine": {"method": "qat"} | arm}}), "recipe")
+
+
+def test_an_arm_may_have_its_own_arithmetic():
+    engine = find_target("jetson").engine
+    recipe = with_arm(arithmetic={"weights.bits": 4, "simulated": True, "activations": {"signed": False}})
+    mine = arm_arithmetic(recipe, "mine", engine)
+    assert (mine.weights.bits, mine.weights.per, mine.simulated, mine.activations.signed) == (4, "channel", True, False)
+    assert mine.placement == engine.arithmetic.placement
+    assert arm_arithmetic(recipe, "ptq", engine) == engine.arithmetic
+
+
+@pytest.mark.parametrize(
+    "arm",
+    [
+        {"arithmetic": {"weights.bits": 4}},
+        {"arithmetic": {"activations.bits": 4}},
+        {"set": {"quantize.keep": {"head": 2}}},
+    ],
+)
+def test_bits_that_no_engine_runs_must_be_called_simulated(arm):
+    recipe, engine = with_arm(**arm), find_target("jetson").engine
+    own = arm_recipe(recipe, "mine")
+    with pytest.raises(RequestError, match=r"no engine here runs [24]-bit (weights|activations)") as error:
+        arm_arithmetic(own, "mine", engine)
+    assert "arms.mine.arithmetic.simulated" in error.value.hint
+    assert arm_arithmetic(own, "ptq", engine) if "set" not in arm else True
+    packs = engine.model_copy(update={"sub_byte": (4, 2)})
+    if "activations.bits" not in arm.get("arithmetic", {}):
+        arm_arithmetic(own, "mine", packs)
+
+
+def test_a_descriptor_whose_bits_run_nowhere_is_refused(tmp_path):
+    text = 'extends = "jetson-orin-nano"\nschema = 1\nname = "mine"\ntitle = "Mine"\n[engines.tensorrt.arithmetic]\n'
+    (tmp_path / "mine.toml").write_text(text + "weights = { bits = 4 }\n")
+    with pytest.raises(ProblemsError, match="no engine here runs 4-bit weights"):
+        find_target(str(tmp_path / "mine.toml"))
+    (tmp_path / "mine.toml").write_text(text + "weights = { bits = 4 }\nsimulated = true\n")
+    assert find_target(str(tmp_path / "mine.toml")).arithmetic.simulated

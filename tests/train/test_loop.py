@@ -20,11 +20,11 @@ def loss(net, batch):
     return (net(batch["x"]) - batch["x"].mean(1, keepdim=True)).square().mean()
 
 
-def train(folder, tick=lambda *args: None, steps=12, batches=batches, lr=1e-2):
+def train(folder, tick=lambda *args: None, steps=12, batches=batches, lr=1e-2, **more):
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(3, 1, 3, padding=1), nn.Dropout(0.1))
     folder.mkdir(exist_ok=True)
-    train_float(net, loss, batches, steps=steps, lr=lr, weight_decay=0.01, warmup=0.1, folder=folder, tick=tick)
+    train_float(net, loss, batches, steps=steps, lr=lr, weight_decay=0.01, warmup=0.1, folder=folder, tick=tick, **more)
     return net
 
 
@@ -92,3 +92,15 @@ def test_the_learning_rate_rises_then_falls_to_zero():
     assert max(values) == pytest.approx(values[9])
     assert values[-1] < 1e-3
     assert all(a > b for a, b in pairwise(values[10:]))
+
+
+def test_bfloat16_trains_too_and_leaves_float32_weights(tmp_path):
+    nets = {}
+    for precision in ("float32", "bf16"):
+        (tmp_path / precision).mkdir()
+        nets[precision] = train(tmp_path / precision, precision=precision)
+    full, half = (nets[p].state_dict() for p in ("float32", "bf16"))
+    assert all(t.dtype is torch.float32 for t in half.values())
+    assert not all(torch.equal(full[name], half[name]) for name in full)
+    for name, tensor in full.items():
+        torch.testing.assert_close(half[name], tensor, atol=0.05, rtol=0.05)
