@@ -63,6 +63,8 @@ def main(
                                       "trials": [asdict(trial) for trial in trials], "keep": keep})  # fmt: skip
     else:
         show(found, trials, f"{task.metric} {task.unit}".strip(), count)
+        if choosing and not keep:
+            print("\nno layer is kept: " + ("none that was tried helps" if trials else "the budget holds as it is"))
     if write is not None:
         write.write_text(to_toml(with_keep(placed(bundle.manifest.recipe, bundle.path), keep)), encoding="utf-8")
         if not json:
