@@ -8,7 +8,7 @@ from edgekd.errors import MissingError
 from edgekd.evidence import Bundle
 from edgekd.plan import make_plan
 from edgekd.schema.recipe import Recipe
-from edgekd.schema.recipes import arm_recipe, placed
+from edgekd.schema.recipes import placed
 from edgekd.steps import source_of
 from edgekd.verify.scores import score
 
@@ -18,20 +18,21 @@ if TYPE_CHECKING:
 
 
 def bench_of(bundle: Bundle, samples: int | None) -> tuple[Bench, int]:
-    """The run's float net, to be quantized for its target and scored on evaluation samples; and how many they are.
+    """The float net behind what the run ships, to be quantized as that is, and how many samples will score it.
 
     Raises MissingError where torch or the run's weights are not here.
     """
     manifest = bundle.manifest
     plan = make_plan(placed(manifest.recipe, bundle.path), manifest.target)
-    recipe = arm_recipe(plan.recipe, plan.recipe.teacher)
+    shipped, trained = plan.shipped, plan.steps[plan.trained[plan.recipe.ship]]
+    recipe, teacher = shipped.recipe, trained.needs[0]
     student = plan.entry.make_student(recipe.model, recipe.data, recipe.seed)
     import torch
 
     from edgekd.quantize.sensitivity import Bench
     from edgekd.train.teach import load_weights
 
-    folder = bundle.run.parent / ".store" / manifest.steps[plan.trained[plan.recipe.teacher]]
+    folder = bundle.run.parent / ".store" / manifest.steps[teacher]
     if not folder.is_dir():
         raise MissingError(f"the weights of `{bundle.run}` are not in the store beside it", "make the run again")
     torch.set_num_threads(1)  # single samples of small nets: more threads wait for each other
@@ -41,11 +42,12 @@ def bench_of(bundle: Bundle, samples: int | None) -> tuple[Bench, int]:
         return score("", plan.task, plan.io, chosen, run).mean(plan.task.metric)
 
     source = source_of(plan, recipe, student)
-    return Bench(net, source, plan.target.arithmetic, recipe.quantize, plan.io, measure), len(chosen)
+    return Bench(net, source, shipped.arithmetic, recipe.quantize, plan.io, measure), len(chosen)
 
 
 def with_keep(recipe: Recipe, keep: Keep) -> dict[str, Any]:
     """The recipe as a table, with these layers kept beside those it keeps."""
     table = recipe.model_dump(mode="json", by_alias=True)
-    table["quantize"]["keep"] |= dict(keep)
+    before = {key: how for key, how in table["quantize"]["keep"].items() if key not in keep}
+    table["quantize"]["keep"] = before | dict(keep)  # of several that match the last counts
     return table

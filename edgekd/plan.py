@@ -75,6 +75,11 @@ class Plan:
         whole = step_key("run", declared, [step.key for step in self.steps.values()], code=())
         return f"{self.recipe.name}-{self.target.name.replace(':', '-')}-{whole.hex[:8]}"
 
+    @property
+    def shipped(self) -> Step:
+        """The step that gives the graph which is compiled."""
+        return self.steps[self.exported[self.recipe.ship]]
+
     def add(self, step: Step) -> str:
         """Name of the step with this key; steps that are equal are one."""
         known = next((other.name for other in self.steps.values() if other.key == step.key), step.name)
@@ -266,16 +271,18 @@ def _data_files(module: str) -> list[Path]:
 
 def check_key(plan: Plan) -> Key:
     """Key of the early check: the untrained net, exported and held against the target."""
+    shipped = plan.shipped
     config = {
         "student": bundled(plan.recipe).student,
         "io": plan.io.plain(),
         "board": plan.target.board.cost.plain(),
         "engine": plan.target.engine.plain(),
-        "model": plan.recipe.model,
-        "keep": plan.recipe.quantize.keep,
-        "data": plan.recipe.data,
-        "batch": plan.recipe.quantize.batch,
-        "seed": plan.recipe.seed,
+        "model": shipped.recipe.model,
+        "keep": shipped.recipe.quantize.keep,
+        "arithmetic": shipped.arithmetic.plain(),
+        "data": shipped.recipe.data,
+        "batch": shipped.recipe.quantize.batch,
+        "seed": shipped.recipe.seed,
     }
     modules = [_module(names()[job.backend]) for job in plan.compiles]
     code = ["edgekd.quantize.export", "edgekd.graph.golden", "edgekd.graph.cost", *plan.entry.code("student"), *modules]

@@ -41,13 +41,13 @@ def check_untrained(plan: Plan, part: Path) -> None:
     from edgekd.quantize.capture import capture, same_graph, training_only
     from edgekd.quantize.export import example, export_quantized
 
-    student = _student(plan, plan.recipe)
+    shipped = plan.shipped
+    student = _student(plan, shipped.recipe)
     net = student.build()
-    small = student.inputs(student.batch(0, plan.recipe.quantize.batch))
+    small = student.inputs(student.batch(0, shipped.recipe.quantize.batch))
     trained, deployed = capture(net, small), capture(net, example(plan.io))
-    check_record(plan.io, len(small), len(deployed.outputs))
+    check_record(plan.io, len(small), deployed.gives)
     same_graph(trained, deployed)
-    shipped = plan.steps[plan.exported[plan.recipe.ship]]
     keep = shipped.recipe.quantize.keep
     portable = export_quantized(net, None, shipped.arithmetic, _ranges(plan), plan.io, keep)
     graph = Graph(portable.model)

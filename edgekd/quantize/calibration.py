@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from edgekd.quantize.grid import Grid
 from edgekd.schema.recipe import Calibration
 
 BINS = 2048
@@ -18,10 +19,13 @@ class Observer(Protocol):
     """Sees batches of a tensor and proposes a range that holds 0."""
 
     def see(self, x: Tensor) -> None:
-        """One batch."""
+        """A tensor of the current batch; several share one observer where they share one scale."""
 
-    def span(self, levels: int, symmetric: bool) -> tuple[float, float]:
-        """Least and largest value that `levels` codes should span; around 0 where the grid is `symmetric`."""
+    def next_batch(self) -> None:
+        """The current batch ends."""
+
+    def span(self, grid: Grid) -> tuple[float, float]:
+        """Least and largest value that the grid's codes should span; around 0 where it is symmetric."""
 
 
 def observer(calibration: Calibration) -> Observer:
@@ -32,19 +36,28 @@ def observer(calibration: Calibration) -> Observer:
 
 
 class MinMax:
-    """The mean over batches of their minima and maxima. Memory: four numbers."""
+    """The mean over batches of each batch's minimum and maximum. Memory: five numbers."""
 
     def __init__(self) -> None:
         self.low = self.high = 0.0
         self.batches = 0
+        self._ends: tuple[float, float] | None = None
 
     def see(self, x: Tensor) -> None:
-        """One batch."""
-        self.low, self.high = self.low + float(x.min()), self.high + float(x.max())
-        self.batches += 1
+        """A tensor of the current batch."""
+        low, high = float(x.min()), float(x.max())
+        self._ends = (low, high) if self._ends is None else (min(low, self._ends[0]), max(high, self._ends[1]))
 
-    def span(self, levels: int, symmetric: bool) -> tuple[float, float]:
+    def next_batch(self) -> None:
+        """Add the current batch's extremes."""
+        if self._ends is not None:
+            self.low, self.high = self.low + self._ends[0], self.high + self._ends[1]
+            self.batches += 1
+        self._ends = None
+
+    def span(self, grid: Grid) -> tuple[float, float]:
         """Least and largest value; the grid does not matter."""
+        self.next_batch()
         count = max(1, self.batches)
         return min(0.0, self.low / count), max(0.0, self.high / count)
 
@@ -61,8 +74,11 @@ class Histogram:
         self.limit = 0.0
         self.counts = torch.zeros(BINS, dtype=torch.float64)
 
+    def next_batch(self) -> None:
+        """Every value counts alike."""
+
     def see(self, x: Tensor) -> None:
-        """One batch."""
+        """A tensor of the current batch."""
         top = float(x.abs().max())
         if top == 0.0 and self.limit == 0.0:
             return
@@ -82,8 +98,8 @@ class Histogram:
     def _edges(self) -> Tensor:
         return torch.linspace(-self.limit, self.limit, BINS + 1, dtype=torch.float64)
 
-    def span(self, levels: int, symmetric: bool) -> tuple[float, float]:
-        """Least and largest value for that many codes."""
+    def span(self, grid: Grid) -> tuple[float, float]:
+        """Least and largest value for the grid's codes."""
         total = float(self.counts.sum())
         if total == 0.0:
             return 0.0, 0.0
@@ -91,13 +107,13 @@ class Histogram:
             return self._inside((100.0 - self.percentile) / 200.0 * total)
         low, high = self._inside(0.0)
         fractions = [f / CANDIDATES for f in range(1, CANDIDATES + 1)]
-        if symmetric:
+        if grid.symmetric:
             limit = max(-low, high)
-            best = min(fractions, key=lambda f: self._loss(-limit * f, limit * f, levels))
+            best = min(fractions, key=lambda f: self._loss(limit * f / (grid.qmax - grid.middle), grid.middle, grid))
             return -limit * best, limit * best
         for _ in range(2):  # one end, then the other, then once more
-            low = min((low * f for f in fractions), key=lambda end: self._loss(end, high, levels)) if low else low
-            high = min((high * f for f in fractions), key=lambda end: self._loss(low, end, levels)) if high else high
+            low = min((low * f for f in fractions), key=lambda end: self._affine(end, high, grid)) if low else low
+            high = min((high * f for f in fractions), key=lambda end: self._affine(low, end, grid)) if high else high
         return low, high
 
     def _inside(self, outside: float) -> tuple[float, float]:
@@ -108,9 +124,12 @@ class Histogram:
         edges = self._edges
         return min(0.0, float(edges[first])), max(0.0, float(edges[min(last + 1, BINS)]))
 
-    def _loss(self, low: float, high: float, levels: int) -> float:
-        """Squared error of the bins' centres, rounded to `levels` codes over [low, high] and clipped."""
+    def _affine(self, low: float, high: float, grid: Grid) -> float:
+        step = (high - low) / (grid.qmax - grid.qmin)
+        return self._loss(step, grid.qmin + round(-low / step), grid)
+
+    def _loss(self, step: float, zero: int, grid: Grid) -> float:
+        """Squared error of the bins' centres, rounded to the grid's codes with this step and zero point."""
         centres = (self._edges[:-1] + self._edges[1:]) / 2
-        step = (high - low) / (levels - 1)
-        rounded = torch.round(centres.clamp(low, high) / step) * step
+        rounded = (torch.round(centres / step).clamp(grid.qmin - zero, grid.qmax - zero)) * step
         return float((self.counts * (centres - rounded).square()).sum())

@@ -6,10 +6,7 @@ import logging
 import re
 import traceback
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
-from io import StringIO
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -20,17 +17,19 @@ from torch import Tensor, fx, nn
 from edgekd.errors import RequestError
 from edgekd.quantize.operators import (
     BATCH_NORM,
-    DROPOUT,
+    DROPOUTS,
     LISTS,
     READS_CONSTANTS,
     SAME,
     WEIGHTED,
+    is_size,
     is_tensor,
     moves,
     normalise,
     onnx_type,
 )  # fmt: skip
 from edgekd.quantize.placement import Op
+from edgekd.quantize.quiet import silence
 
 _LIBRARIES = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
 _NOT_FOLDED = "conv_transpose"
@@ -47,6 +46,12 @@ class Captured:
     """Value -> the weighted operator that makes it; a batch norm folded into it may stand between."""
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    """Those that are real numbers: indices and masks are not quantized."""
+
+    @property
+    def gives(self) -> int:
+        """How many tensors the network gives out."""
+        return len(next(n for n in self.module.graph.nodes if n.op == "output").all_input_nodes)
 
     def tap(self, path: str) -> str:
         """The value a module gives out: that of the last operator inside it."""
@@ -67,7 +72,7 @@ def capture(net: nn.Module, inputs: tuple[Tensor, ...], any_batch: bool = False)
     """
     sizes: Any = tuple({0: torch.export.Dim.AUTO} for _ in inputs) if any_batch else None
     try:
-        with _quiet():
+        with silence(logging.CRITICAL):
             program = torch.export.export(net.eval(), inputs, dynamic_shapes=sizes, strict=False)
     except Exception as error:  # torch.export raises many kinds
         raise _refusal(error) from None
@@ -75,17 +80,6 @@ def capture(net: nn.Module, inputs: tuple[Tensor, ...], any_batch: bool = False)
     module = fx.GraphModule(exported, exported.graph)  # one that has train() and eval()
     normalise(module)
     return _View(module).captured()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Torch tells its failures at length; what a person needs of them is in `_refusal`."""
-    logging.disable(logging.CRITICAL)
-    try:
-        with redirect_stderr(StringIO()), redirect_stdout(StringIO()):
-            yield
-    finally:
-        logging.disable(logging.NOTSET)
 
 
 _ALTERNATIVES = {
@@ -127,7 +121,7 @@ def same_graph(trained: Captured, deployed: Captured) -> None:
 def training_only(net: nn.Module, captured: Captured, inputs: tuple[Tensor, ...]) -> list[str]:
     """Operators that stand under `if self.training`, as `type (file.py:12)`: QAT goes on without them."""
     try:
-        with _quiet():
+        with silence(logging.CRITICAL):
             program = torch.export.export(net.train(), inputs, strict=False)
     except Exception:  # what training alone does may be beyond capture
         return []
@@ -138,7 +132,7 @@ def training_only(net: nn.Module, captured: Captured, inputs: tuple[Tensor, ...]
     known = Counter(_kind(n) for n in captured.module.graph.nodes if n.op == "call_function")
     out = []
     for node in module.graph.nodes:
-        if node.op == "call_function" and is_tensor(node) and node.target is not DROPOUT:
+        if node.op == "call_function" and is_tensor(node) and node.target not in DROPOUTS:
             known[_kind(node)] -= 1
             if known[_kind(node)] < 0:
                 out.append(f"{onnx_type(node)} ({line(node)})")
@@ -161,6 +155,8 @@ class _View:
     seen: Counter[str] = field(default_factory=Counter)
     constants: dict[fx.Node, frozenset[str]] = field(default_factory=dict)
     """Nodes that depend on no input -> the parameters and buffers behind them."""
+    derived: dict[fx.Node, tuple[str, ...]] = field(default_factory=dict)
+    """Nodes that are no real numbers, but made of values."""
 
     def captured(self) -> Captured:
         outputs: tuple[str, ...] = ()
@@ -182,13 +178,19 @@ class _View:
         self.nodes[name] = node
 
     def _constant(self, node: fx.Node) -> bool:
-        """Whether a node is computed from parameters and sizes alone, or is a size itself."""
-        if not is_tensor(node) and node.target not in LISTS:
-            return True
-        sources = [n for n in node.all_input_nodes if n in self.names or n in self.constants]
-        if any(n in self.names for n in sources):
+        """Whether a node makes no real numbers that depend on the inputs: constants, sizes, indices, several tensors.
+
+        Indices and the like that do depend on them are `derived`: what is made of them is an operator again.
+        """
+        sources = [n for n in node.all_input_nodes if n in self.names or n in self.constants or n in self.derived]
+        values = [v for n in sources for v in ((self.names[n],) if n in self.names else self.derived.get(n, ()))]
+        real = is_tensor(node) or node.target in LISTS
+        if values and real:
             return False
-        self.constants[node] = frozenset().union(*(self.constants[n] for n in sources))
+        if values and not is_size(node):
+            self.derived[node] = tuple(dict.fromkeys(values))
+        elif real:
+            self.constants[node] = frozenset().union(*(self.constants.get(n, frozenset()) for n in sources))
         return True
 
     def _transparent(self, node: fx.Node) -> bool:
@@ -199,7 +201,7 @@ class _View:
         if node.target is BATCH_NORM and self._folds(source):
             self._name(node, self.names[source])
             return True
-        if node.target is DROPOUT or node.target in (*LISTS, *SAME):
+        if node.target in (*DROPOUTS, *LISTS, *SAME):
             self.names[node] = self.names[source]
             return True
         return False
@@ -207,12 +209,15 @@ class _View:
     def _folds(self, source: fx.Node) -> bool:
         """Whether a batch norm behind `source` goes into its weights."""
         made = self.weighted.get(self.names[source])
-        grouped = made is not None and _NOT_FOLDED in str(made.target) and (*made.args, *[1] * 7)[6] != 1
-        return made is source and len(source.users) == 1 and not grouped
+        if made is not source or len(source.users) != 1:
+            return False
+        if onnx_type(source) == "Gemm":  # of more dimensions, the norm's channels are not the last ones
+            return bool(source.meta["val"].dim() == 2)
+        return not (_NOT_FOLDED in str(source.target) and (*source.args, *[1] * 7)[6] != 1)
 
     def _operator(self, node: fx.Node) -> None:
         kind = onnx_type(node)
-        values = tuple(name for n in node.all_input_nodes if (name := self._value(n, kind)))
+        values = tuple(name for n in node.all_input_nodes for name in self._values(n, kind))
         name = self._key(_stem(node))
         self._name(node, name)
         if kind in WEIGHTED and self._own_weights(node):
@@ -223,13 +228,13 @@ class _View:
         self.seen[stem] += 1
         return stem if self.seen[stem] == 1 else f"{stem}_{self.seen[stem] - 1}"
 
-    def _value(self, node: fx.Node, kind: str) -> str | None:
-        """The key of an operand; a constant has one where operators read it as they read activations."""
-        if node in self.constants and kind in READS_CONSTANTS and self._many(node):
-            if node not in self.names:
-                self._name(node, self._key("+".join(sorted(self.constants[node])) or "constant"))
-            return self.names[node]
-        return self.names.get(node) if node not in self.constants else None
+    def _values(self, node: fx.Node, kind: str) -> tuple[str, ...]:
+        """The keys of an operand; a constant has one where operators read it as they read activations."""
+        if node in self.constants and kind in READS_CONSTANTS and self._many(node) and node not in self.names:
+            self._name(node, self._key("+".join(sorted(self.constants[node])) or "constant"))
+        elif node in self.constants and kind not in READS_CONSTANTS:
+            return ()
+        return (self.names[node],) if node in self.names else self.derived.get(node, ())
 
     def _many(self, node: fx.Node) -> bool:
         value = attribute(self.module, str(node.target)) if node.op == "get_attr" else node.meta.get("val")

@@ -6,12 +6,10 @@ sit, how ranges are found, whether biases are corrected. No torch.
 
 from __future__ import annotations
 
-import io as stream
-import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +20,7 @@ from onnx import numpy_helper
 
 from edgekd.errors import Problem, RequestError
 from edgekd.graph.model import Array, Graph, with_constants
+from edgekd.quantize.quiet import silence
 from edgekd.schema.target import Arithmetic
 
 Batches = Sequence[dict[str, Array]]
@@ -49,7 +48,7 @@ def onnxruntime(model: onnx.ModelProto, batches: Batches, arithmetic: Arithmetic
             return next(self.rest, None)
 
     activations = arithmetic.activations
-    with tempfile.TemporaryDirectory() as folder, _silence():
+    with tempfile.TemporaryDirectory() as folder, silence():
         path = Path(folder) / "graph.onnx"
         quantize_static(
             _copy(model),
@@ -70,7 +69,7 @@ def nncf(model: onnx.ModelProto, batches: Batches, arithmetic: Arithmetic) -> on
     Its symmetric tensors that are never negative are unsigned, twice as fine; where the target has signed codes only,
     `signed_codes` keeps their range. Affine tensors are int8 where they have negative values: uint8, moved by 128.
     """
-    with _no_telemetry(), _silence():
+    with _no_telemetry(), silence():
         import nncf as tool
         from nncf.common.quantization.structs import QuantizationScheme as Mode
         from nncf.quantization.advanced_parameters import (
@@ -93,7 +92,8 @@ def nncf(model: onnx.ModelProto, batches: Batches, arithmetic: Arithmetic) -> on
         made: onnx.ModelProto = tool.quantize(
             _copy(model), data, subset_size=len(batches), advanced_parameters=parameters
         )
-    return signed_codes(made) if symmetric else made
+    only_signed = arithmetic.activations.signed and not arithmetic.activations.unsigned_relu
+    return signed_codes(made) if symmetric and only_signed else made
 
 
 TOOLS = {
@@ -154,18 +154,6 @@ def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     return copy
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """The tools' bars and advice are not ours to print."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with redirect_stdout(stream.StringIO()), redirect_stderr(stream.StringIO()):
-            yield
-    finally:
-        logging.disable(level)
 
 
 @contextmanager

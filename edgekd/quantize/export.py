@@ -64,7 +64,8 @@ def export_quantized(
     _name_tensors(model, quantized.scopes | quantized.names())
     quantized.mode("quantize")
     lines, model = _lines(model), finish(model, io)
-    if arithmetic.weights.bits < 8 and not arithmetic.simulated:
+    few = any(operator.quantizer.grid.bits < 8 for operator in quantized.weighted.values())
+    if few and not arithmetic.simulated:
         model = pack_weights(Graph(model))
     return Portable(model, quantized, lines)
 
@@ -142,7 +143,8 @@ def _name_values(model: onnx.ModelProto, ops: tuple[Op, ...]) -> None:
     nodes = [node for node in model.graph.node if node.op_type not in _NOT_OPERATORS]
     if [node.op_type for node in nodes] == [op.type for op in ops]:
         pairs = zip(nodes, ops, strict=True)
-        _rename(model, {node.output[0]: op.output for node, op in pairs if node.output[0] not in fixed})
+        names = {op.output: f"{op.output}.value" if op.output in fixed else op.output for op in ops}
+        _rename(model, {node.output[0]: names[op.output] for node, op in pairs if node.output[0] not in fixed})
 
 
 def _name_tensors(model: onnx.ModelProto, names: dict[str, str]) -> None:

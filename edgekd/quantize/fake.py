@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -15,10 +14,9 @@ from torch import Tensor, nn
 
 from edgekd.errors import RequestError
 from edgekd.quantize.calibration import observer
+from edgekd.quantize.grid import Grid, Ties, round_ties
 from edgekd.schema.recipe import Calibration
-from edgekd.schema.target import Arithmetic
 
-Ties = Literal["even", "away"]
 Mode = Literal["observe", "quantize", "export", "float"]
 _symbolic: Any = torch.onnx.ops.symbolic
 
@@ -59,56 +57,6 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
     if dense and a.stride() == b.stride():
         return torch.dot(*(torch.as_strided(t, (t.numel(),), (1,), t.storage_offset()) for t in (a, b)))
     return (a * b).sum()
-
-
-def round_ties(x: Tensor, ties: Ties) -> Tensor:
-    """Round in place; a half goes to the even neighbour or away from zero."""
-    return x.round_() if ties == "even" else x.add_(x.sign(), alpha=0.5).trunc_()
-
-
-@dataclass(frozen=True)
-class Grid:
-    """The codes a quantizer may use, and how it gets there."""
-
-    qmin: int
-    qmax: int
-    middle: int
-    """The zero point of a symmetric range: 0, or 128 for unsigned 8-bit codes around zero."""
-    symmetric: bool
-    power_of_two: bool
-    ties: Ties
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The container of the codes."""
-        return torch.int8 if self.qmin < 0 else torch.uint8
-
-    @property
-    def bits(self) -> int:
-        """Bits of a code."""
-        return (self.qmax - self.qmin).bit_length()
-
-    @property
-    def clips(self) -> bool:
-        """Whether the codes are fewer than their container holds."""
-        return self.bits < 8
-
-
-def weight_grid(arithmetic: Arithmetic, bits: int) -> Grid:
-    """Symmetric without the lowest code, so that a weight and its negative are alike."""
-    top = 2 ** (bits - 1) - 1
-    return Grid(-top, top, 0, True, arithmetic.scale == "power-of-two", arithmetic.ties)
-
-
-def activation_grid(arithmetic: Arithmetic, nonnegative: bool) -> Grid:
-    """The full range of the bits; for values that are `nonnegative` unsigned from 0 where the arithmetic has that."""
-    spec, po2 = arithmetic.activations, arithmetic.scale == "power-of-two"
-    half = 2 ** (spec.bits - 1)
-    if spec.symmetric and spec.unsigned_relu and nonnegative:
-        return Grid(0, 2 * half - 1, 0, True, po2, arithmetic.ties)
-    if spec.signed:
-        return Grid(-half, half - 1, 0, spec.symmetric, po2, arithmetic.ties)
-    return Grid(0, 2 * half - 1, half, spec.symmetric, po2, arithmetic.ties)
 
 
 class Quantizer(nn.Module):
@@ -163,12 +111,24 @@ class ActivationQuantizer(Quantizer):
     def _set_fixed(self, low: float, high: float) -> None:
         """A known range. Around zero: symmetric with both ends exact, so 8-bit pixels never fall on ties (ours)."""
         g = self.grid
-        if low < 0 or g.symmetric:
+        if g.symmetric or math.isclose(-low, high):
             self.zero_point.fill_(g.middle)
             self.set_scale(torch.tensor(max(-low, high) / (g.qmax - g.middle + (low >= 0))))
-        else:
+        elif low >= 0:
             self.zero_point.fill_(g.qmin)
             self.set_scale(torch.tensor(high / (g.qmax - g.qmin + 1)))
+        else:
+            self._set_affine(low, high)
+
+    def _set_affine(self, low: float, high: float) -> None:
+        g = self.grid
+        self.set_scale(torch.tensor((high - low) / (g.qmax - g.qmin)))
+        zero = g.qmin + torch.round(-low / self.scale().detach())
+        self.zero_point.copy_(zero.clamp(g.qmin, g.qmax))
+
+    def next_batch(self) -> None:
+        """What was observed since the last call was one batch, at however many places."""
+        self._observer.next_batch()
 
     def finish(self) -> None:
         """Set step and zero point from what was observed. Raises RequestError where that is not finite."""
@@ -177,14 +137,12 @@ class ActivationQuantizer(Quantizer):
         if self.fixed is not None:
             return
         g = self.grid
-        low, high = self._observer.span(g.qmax - g.qmin + 1, g.symmetric)
+        low, high = self._observer.span(g)
         if g.symmetric:
             self.zero_point.fill_(g.middle)
             self.set_scale(torch.tensor(max(-low, high) / (g.qmax - g.middle)))
         else:
-            self.set_scale(torch.tensor((high - low) / (g.qmax - g.qmin)))
-            zero = g.qmin + torch.round(-low / self.scale().detach())
-            self.zero_point.copy_(zero.clamp(g.qmin, g.qmax))
+            self._set_affine(low, high)
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape to the same."""
@@ -194,7 +152,8 @@ class ActivationQuantizer(Quantizer):
             return self.emit(x)
         if self.mode == "observe":
             self.finite &= bool(torch.isfinite(x).all())
-            self._observer.see(x)
+            if self.finite:
+                self._observer.see(x)
         return x
 
     def owner(self) -> ActivationQuantizer:

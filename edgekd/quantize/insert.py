@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, fx, nn
 
 from edgekd.errors import RequestError, nearest
-from edgekd.quantize.capture import Captured
-from edgekd.quantize.fake import ActivationQuantizer, Grid, Mode, SharedQuantizer, activation_grid, weight_grid
-from edgekd.quantize.operators import BATCH_NORM, DROPOUT, WEIGHTED
+from edgekd.quantize.capture import Captured, line
+from edgekd.quantize.fake import ActivationQuantizer, Mode, SharedQuantizer
+from edgekd.quantize.grid import Grid, activation_grid, weight_grid
+from edgekd.quantize.operators import BATCH_NORM, DROPOUTS, WEIGHTED
 from edgekd.quantize.placement import KNOWN_RANGES, Op, nonnegative, place
 from edgekd.quantize.weighted import Norm, QuantWeighted, Settings, is_grouped_transpose
 from edgekd.schema.recipe import Calibration
@@ -26,10 +27,15 @@ Keep = Mapping[str, Kept]
 """Layer, by key or pattern -> bits of its weight, or `float`: then neither its weight nor its input is quantized."""
 
 
+OWN = "edgekd_"
+"""What the names of modules that are put into a graph begin with."""
+
+
 class Tap(nn.Module):
     """Hands a tensor on and remembers it."""
 
     value: Tensor
+    _is_impure = True  # kept where nothing reads it
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape to the same."""
@@ -49,7 +55,7 @@ class Quantized:
 
     def names(self) -> dict[str, str]:
         """Name of a weighted operator's submodule -> its key."""
-        return {f"weighted_{i}": key for i, key in enumerate(self.weighted)}
+        return {f"{OWN}weighted_{i}": key for i, key in enumerate(self.weighted)}
 
     def mode(self, mode: Mode) -> None:
         """Switch every quantizer."""
@@ -70,8 +76,7 @@ class Quantized:
 
     def weights(self) -> dict[str, Tensor]:
         """Every weight under the name it has in the eager network."""
-        own = ("quantizer_", "weighted_", "norm_")
-        out = {n: p.detach() for n, p in self.module.named_parameters() if not n.startswith(own)}
+        out = {n: p.detach() for n, p in self.module.named_parameters() if not n.startswith(OWN)}
         for part in self.module.modules():
             if isinstance(part, QuantWeighted | Norm):
                 out |= part.trained()
@@ -89,7 +94,7 @@ class Quantized:
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Take `state()` of another capture of the same net. Raises RequestError when the keys differ."""
         mine = self.state()
-        if list(mine) != list(state) and sorted(mine) != sorted(state):
+        if set(mine) != set(state):
             odd = sorted(set(mine) ^ set(state))[0]
             raise RequestError(f"the deployed graph has other quantizers than the trained one: `{odd}`")
         for key, q in self.activations.items():
@@ -121,7 +126,7 @@ def insert(
         _check_weights(captured, op)
         spec = weight_grid(arithmetic, int(kept.get(op.output, arithmetic.weights.bits)))
         weighted[op.output] = _insert_weighted(
-            captured, op, f"weighted_{len(weighted)}", spec, arithmetic, activations[scales[op.inputs[0]]]
+            captured, op, f"{OWN}weighted_{len(weighted)}", spec, arithmetic, activations[scales[op.inputs[0]]]
         )
     for key in floats:
         _read_unquantized(captured.weighted[key])
@@ -169,8 +174,8 @@ def _insert_activations(
             quantizer = activations[value] = ActivationQuantizer(grid, fixed, calibration)
         else:
             quantizer = SharedQuantizer(activations[source], value in moved)
-        scopes[f"quantizer_{i}"] = value
-        _after(captured.module, captured.nodes[value], f"quantizer_{i}", quantizer)
+        scopes[f"{OWN}quantizer_{i}"] = value
+        _after(captured.module, captured.nodes[value], f"{OWN}quantizer_{i}", quantizer)
     return activations, scopes
 
 
@@ -203,8 +208,8 @@ def _check_weights(captured: Captured, op: Op) -> None:
     if op.output not in captured.weighted:
         where = captured.line(op.output)
         raise RequestError(
-            f"the weight of `{op.output}` ({op.type}, {where}) is computed in the network, so it cannot be quantized",
-            "use a module with a weight of its own, such as `nn.Conv2d`, or list it in `stays_float` of a descriptor",
+            f"the weight of `{op.output}` ({op.type}, {where}) is a buffer or computed, so it cannot be quantized",
+            "use a module with a weight of its own, such as `nn.Conv2d`",
         )
 
 
@@ -214,7 +219,7 @@ def tap(captured: Captured, path: str) -> Tap:
     The tap sits behind the value, so quantizers put in later come before it and it sees what is deployed.
     """
     probe = Tap()
-    _after(captured.module, captured.nodes[captured.tap(path)], "tap_" + path.replace(".", "_"), probe)
+    _after(captured.module, captured.nodes[captured.tap(path)], f"{OWN}tap_" + path.replace(".", "_"), probe)
     captured.module.recompile()
     return probe
 
@@ -232,7 +237,7 @@ def _after(module: fx.GraphModule, node: fx.Node, name: str, child: nn.Module) -
 def _read_unquantized(node: fx.Node) -> None:
     """Let a layer read its input as it is before the quantizer that others need behind it."""
     source = node.all_input_nodes[0]
-    while source.op == "call_module" and str(source.target).startswith(("quantizer_", "tap_")):
+    while source.op == "call_module" and str(source.target).startswith((f"{OWN}quantizer_", f"{OWN}tap_")):
         source = source.all_input_nodes[0]
     node.update_arg(0, source)
 
@@ -240,6 +245,9 @@ def _read_unquantized(node: fx.Node) -> None:
 def _norm(module: fx.GraphModule, node: fx.Node) -> Norm:
     """The batch norm of a node `batch_norm(x, gamma, beta, mean, var, training, momentum, eps, cudnn)`."""
     names = tuple(str(arg.target) if isinstance(arg, fx.Node) else "" for arg in node.args[1:5])
+    if not all(names[2:]):
+        where = f" ({line(node)})" if line(node) else ""
+        raise RequestError(f"a batch norm{where} keeps no running statistics, so it cannot ship", "let it track them")
     mean, var = (module.get_buffer(name) for name in names[2:])
     gamma = module.get_parameter(names[0]) if names[0] else torch.ones_like(mean)
     beta = module.get_parameter(names[1]) if names[1] else torch.zeros_like(mean)
@@ -250,20 +258,33 @@ def _norm(module: fx.GraphModule, node: fx.Node) -> Norm:
 def _train_norms(module: fx.GraphModule) -> None:
     """A batch norm that is folded nowhere follows train() and eval() too."""
     for i, node in enumerate([n for n in module.graph.nodes if n.target is BATCH_NORM and n.users]):
-        module.add_submodule(f"norm_{i}", _norm(module, node))
+        module.add_submodule(f"{OWN}norm_{i}", _norm(module, node))
         with module.graph.inserting_after(node):
-            new = module.graph.call_module(f"norm_{i}", (node.args[0],))
+            new = module.graph.call_module(f"{OWN}norm_{i}", (node.args[0],))
         new.meta = dict(node.meta)
         node.replace_all_uses_with(new)
 
 
 def _train_dropout(module: fx.GraphModule) -> None:
     """A capture in eval mode keeps each dropout's share; as a module it follows train() and eval()."""
-    for i, node in enumerate([n for n in module.graph.nodes if n.target is DROPOUT]):
-        module.add_submodule(f"dropout_{i}", nn.Dropout(float(node.args[1])))
+    for i, node in enumerate([n for n in module.graph.nodes if n.target in DROPOUTS]):
+        module.add_submodule(f"{OWN}dropout_{i}", Dropout(node.target, float(node.args[1])))
         with module.graph.inserting_after(node):
-            new = module.graph.call_module(f"dropout_{i}", (node.args[0],))
+            new = module.graph.call_module(f"{OWN}dropout_{i}", (node.args[0],))
         node.replace_all_uses_with(new)
+
+
+class Dropout(nn.Module):
+    """One of torch's dropouts with its share, in training alone."""
+
+    def __init__(self, function: Any, share: float) -> None:
+        super().__init__()
+        self.function, self.share = function, share
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape to the same."""
+        y: Tensor = self.function(x, self.share, True) if self.training else x
+        return y
 
 
 def calibrate(quantized: Quantized, batches: list[tuple[Tensor, ...]]) -> None:
@@ -273,6 +294,8 @@ def calibrate(quantized: Quantized, batches: list[tuple[Tensor, ...]]) -> None:
     with torch.no_grad():
         for inputs in batches:
             quantized.module(*inputs)
+            for quantizer in quantized.activations.values():
+                quantizer.next_batch()
     for value, quantizer in quantized.activations.items():
         try:
             quantizer.finish()

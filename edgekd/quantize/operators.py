@@ -59,11 +59,14 @@ TYPES: dict[Any, str] = {
     _aten.view.default: "Reshape",
 }
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm")
-DROPOUT, BATCH_NORM = _aten.dropout.default, _aten.batch_norm.default
-LISTS = (_aten.split.Tensor, _aten.split_with_sizes.default, _aten.chunk.default, _aten.unbind.int)
+DROPOUTS, BATCH_NORM = (_aten.dropout.default, _aten.feature_dropout.default), _aten.batch_norm.default
+LISTS = (
+    _aten.split.Tensor, _aten.split_with_sizes.default, _aten.chunk.default, _aten.unbind.int,
+    _aten.tensor_split.sections, _aten.tensor_split.indices, _aten.unsafe_chunk.default, _aten.unsafe_split.Tensor,
+)  # fmt: skip
 SAME = (
     _aten.contiguous.default, _aten.clone.default, _aten.detach.default, _aten.alias.default,
-    _aten.feature_dropout.default, _aten.lift_fresh_copy.default,
+    _aten.lift_fresh_copy.default,
 )  # fmt: skip
 """Nodes that hand a value on and are no operator in ONNX."""
 MOVES = (
@@ -72,7 +75,7 @@ MOVES = (
 )  # fmt: skip
 _VIEWS = (
     "alias", "chunk", "detach", "expand", "flatten", "narrow", "permute", "reshape", "select", "slice", "split",
-    "split_with_sizes", "squeeze", "t", "transpose", "unbind", "unflatten", "unsqueeze", "view",
+    "split_with_sizes", "squeeze", "t", "tensor_split", "transpose", "unbind", "unflatten", "unsqueeze", "view",
 )  # fmt: skip
 READS_CONSTANTS = ("Add", "Sub", "Mul", "Div", "MatMul", "Concat")
 """Operators whose constant operands are quantized as activations are."""
@@ -95,6 +98,11 @@ def is_tensor(node: fx.Node) -> bool:
     """Whether a node makes a tensor of real numbers: not a size, an index, a mask, a list of parts."""
     value = node.meta.get("val", torch.empty(0))
     return isinstance(value, Tensor) and value.is_floating_point()
+
+
+def is_size(node: fx.Node) -> bool:
+    """Whether a node makes a plain number, such as a size."""
+    return isinstance(node.meta.get("val"), int | float | torch.SymInt | torch.SymFloat | torch.SymBool)
 
 
 def normalise(module: fx.GraphModule) -> None:

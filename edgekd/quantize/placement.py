@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from edgekd.schema.target import Placement
 
@@ -75,11 +74,21 @@ def _root(value: str, shared_with: dict[str, str]) -> str:
 def _fused_input(
     op: Op, made_by: dict[str, Op], readers: dict[str, list[Op]], outputs: set[str], policy: Placement
 ) -> str | None:
-    """The one input that the engine computes in the same kernel as `op`: its maker's only reader is `op`."""
-    links = {pair for chain in policy.fused for pair in pairwise(chain)}
-    for value in reversed(op.inputs):
+    """The one input that the engine computes in the same kernel as `op`.
+
+    From its first operator on, a chain of the policy leads to `op`, and each member's only reader is the next.
+    """
+
+    def before(value: str, chain: tuple[str, ...]) -> bool:
+        if not chain:
+            return True
         maker = made_by.get(value)
-        alone = len(readers[value]) == 1 and value not in outputs
-        if maker and alone and (maker.type, op.type) in links:
+        if maker is None or maker.type != chain[-1] or len(readers[value]) != 1 or value in outputs:
+            return False
+        return len(chain) == 1 or any(before(v, chain[:-1]) for v in maker.inputs)
+
+    for value in reversed(op.inputs):
+        heads = (chain[:i] for chain in policy.fused for i in range(1, len(chain)) if chain[i] == op.type)
+        if any(before(value, head) for head in heads):
             return value
     return None

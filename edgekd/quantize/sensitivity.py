@@ -128,7 +128,7 @@ def choose(bench: Bench, found: Scan, budget: float | None, most: int | None, ti
         if most is not None and len(chosen | {key}) > most:
             continue
         tick(i, len(trials), f"{key} in {how}")
-        trial = keep | {key: how}
+        trial = {other: kept for other, kept in keep.items() if other != key} | {key: how}
         metric = bench.metric(bench.quantized(trial).module)
         better = metric > best
         if better:

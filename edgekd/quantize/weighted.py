@@ -8,7 +8,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, fx, nn
 
-from edgekd.quantize.fake import ActivationQuantizer, Grid, WeightQuantizer, constant, dequantize
+from edgekd.quantize.fake import ActivationQuantizer, WeightQuantizer, constant, dequantize
+from edgekd.quantize.grid import Grid
 
 AXES = {"Conv": 0, "ConvTranspose": 1, "Gemm": 0}
 """Axis of the output channels in an operator's weight."""

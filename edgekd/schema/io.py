@@ -7,6 +7,7 @@ Version 1 knew colour pictures alone; its records are read as they are.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -49,6 +50,15 @@ class TensorInput(Strict):
     kind: Literal["tensor"] = "tensor"
     shape: tuple[int, ...] = Field(min_length=1, description="The batch, 1, and the rest.")
     ends: tuple[float, float] = Field(description="Least and largest value that occurs.")
+
+    @model_validator(mode="after")
+    def _one_sample_of_a_range(self) -> TensorInput:
+        low, high = self.ends
+        if not (isfinite(low) and isfinite(high) and low < high):
+            raise ValueError(f"`{self.name}`: `ends` must be two finite numbers, the lower first")
+        if self.shape[0] != 1:
+            raise ValueError(f"`{self.name}`: `shape` begins with the batch, which is 1")
+        return self
 
 
 Input = ImageInput | TensorInput

@@ -43,7 +43,7 @@ def train_float(
 
 def save_weights(net: nn.Module, folder: Path) -> None:
     """The net's state as safetensors; the checkpoint that led there goes."""
-    state = {name: tensor.detach().contiguous() for name, tensor in net.state_dict().items()}
+    state = {name: tensor.detach().clone().contiguous() for name, tensor in net.state_dict().items()}  # tied ones apart
     write_atomic(folder / WEIGHTS, save(state))
     (folder / "checkpoint.pt").unlink(missing_ok=True)
 

@@ -7,7 +7,9 @@ import onnxruntime
 import pytest
 import torch
 from edgekd.errors import RequestError
-from edgekd.quantize.fake import ActivationQuantizer, Grid, WeightQuantizer, activation_grid, weight_grid
+from edgekd.quantize.fake import ActivationQuantizer, WeightQuantizer
+from edgekd.quantize.grid import Grid, activation_grid, weight_grid
+from edgekd.schema.recipe import Calibration
 from edgekd.schema.target import Activations, Arithmetic, Placement
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -140,10 +142,12 @@ def test_dead_channels_and_constant_tensors_have_a_step():
     assert quantizer.scale().item() == 1.0
 
 
-def test_a_range_that_is_not_finite_is_refused():
-    quantizer = ActivationQuantizer(grid())
+@pytest.mark.parametrize("method", ["minmax", "percentile", "mse"])
+@pytest.mark.parametrize("odd", [float("nan"), float("inf")])
+def test_a_range_that_is_not_finite_is_refused(method, odd):
+    quantizer = ActivationQuantizer(grid(), calibration=Calibration(method=method))
     quantizer.mode = "observe"
-    quantizer(torch.tensor([1.0, float("nan")]))
+    quantizer(torch.tensor([1.0, odd]))
     with pytest.raises(RequestError, match="not finite"):
         quantizer.finish()
 
@@ -178,3 +182,13 @@ def test_the_gradient_does_not_depend_on_the_layout(layout):
     want = float((weight.double() * slope).sum()) / np.sqrt(x.numel() * 127) * 0.01 * np.log(2)
     assert float(quantizer.log_scale.grad) == pytest.approx(want, rel=1e-3)
     torch.testing.assert_close(x.grad, weight * inside)
+
+
+def test_a_known_range_that_is_not_around_zero_uses_every_code():
+    quantizer = ActivationQuantizer(grid(signed=False, symmetric=False), (-0.1, 10.0))
+    step = quantizer.scale().item()
+    assert step == pytest.approx(10.1 / 255)
+    codes = quantizer.codes(torch.tensor([-0.1, 0.0, 10.0])).tolist()
+    assert codes[0] == 0
+    assert codes[1] == quantizer.zero_point.item()
+    assert codes[2] >= 254

@@ -22,7 +22,9 @@ IO = DenoiseTask({}, 0).io((32, 48))
 
 def four_bits(scale: str = "power-of-two") -> Arithmetic:
     found = find_target("jetson").arithmetic
-    return found.model_copy(update={"scale": scale, "weights": found.weights.model_copy(update={"bits": 4})})
+    return found.model_copy(
+        update={"simulated": True, "scale": scale, "weights": found.weights.model_copy(update={"bits": 4})}
+    )
 
 
 def exported(keep, net=None, scale="power-of-two"):

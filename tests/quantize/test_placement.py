@@ -63,3 +63,10 @@ def test_every_operator_of_an_engine_has_its_place(name):
     placed = {*policy.quantize, *policy.shared, *(op for chain in policy.fused for op in chain), *policy.stays_float}
     assert placed == set(engine.operators)
     assert not {*policy.stays_float} & {*policy.quantize, *policy.shared}
+
+
+def test_a_chain_is_fused_as_a_whole_or_not_at_all():
+    """`Conv, Relu, Add` says nothing of a Relu behind a MaxPool."""
+    for first, fused in (("Conv", True), ("MaxPool", False)):
+        ops = [Op(first, ("x",), "c"), Op("Relu", ("c",), "r"), Op("Add", ("x", "r"), "a"), Op("Conv", ("a",), "out")]
+        assert ("r" not in values("x86", ops)) is fused

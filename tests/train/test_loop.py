@@ -7,7 +7,7 @@ import pytest
 import torch
 from edgekd.errors import GateFailedError, RequestError
 from edgekd.train import loop
-from edgekd.train.teach import WEIGHTS, load_weights, train_float
+from edgekd.train.teach import WEIGHTS, load_weights, save_weights, train_float
 from torch import nn
 
 
@@ -104,3 +104,12 @@ def test_bfloat16_trains_too_and_leaves_float32_weights(tmp_path):
     assert not all(torch.equal(full[name], half[name]) for name in full)
     for name, tensor in full.items():
         torch.testing.assert_close(half[name], tensor, atol=0.05, rtol=0.05)
+
+
+def test_tied_weights_are_kept_and_loaded(tmp_path):
+    layer = nn.Conv2d(3, 3, 1)
+    net = nn.Sequential(layer, layer)
+    save_weights(net, tmp_path)
+    other = nn.Conv2d(3, 3, 1)
+    loaded = load_weights(nn.Sequential(other, other), tmp_path)
+    torch.testing.assert_close(loaded.state_dict(), net.state_dict())
