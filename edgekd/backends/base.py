@@ -31,7 +31,8 @@ class Artifact(Strict):
         "each",
         description="`each`: tensors are looked at one at a time, since exposing them changes what is fused.",
     )
-    code_offset: int = Field(0, description="Its activation codes are the portable graph's plus this.")
+    code_offset: int = Field(0, description="The codes of the tensors in `moved` are the portable graph's plus this.")
+    moved: tuple[str, ...] = Field((), description="Tensors of codes that were given another type.")
     facts: dict[str, Any] = Field(default_factory=dict, description="What the compiler reported.")
 
 

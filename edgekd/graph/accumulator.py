@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from math import log2
 
 import numpy as np
+import onnx
+from numpy.typing import NDArray
 
 from edgekd.errors import Problem
-from edgekd.graph.model import Graph, attributes, code_limits
+from edgekd.graph.model import Array, Graph, along, attributes, code_limits
 
+Integers = NDArray[np.int64]
 INT32 = 2**31 - 1
 FLOAT32_EXACT = 2**24
 _TAKES_INFINITY = {"Clip", "Where", "Add", "Min", "Max", "Pad"}
@@ -23,7 +26,7 @@ class Accumulator:
 
     tensor: str
     worst: int
-    """`max over channels of sum |w| * max |x - zero| + |bias|`, in accumulator units."""
+    """`max over channels of sum |w - zero_w| * max |x - zero_x| + |bias|`, in accumulator units."""
 
     @property
     def head_room(self) -> float:
@@ -45,23 +48,44 @@ def accumulators(graph: Graph) -> list[Accumulator]:
         x, weight = (graph.maker.get(name) for name in node.input[:2])
         if x is None or weight is None or {x.op_type, weight.op_type} != {"DequantizeLinear"}:
             continue
-        zero = graph.zero_point(x)
-        if weight.input[0] not in graph.constants or zero is None:
+        zero, codes = graph.zero_point(x), _centred(graph, weight)
+        if codes is None or zero is None:
             continue
         low, high = code_limits(zero.dtype)
         span = max(int(zero.max()) - low, high - int(zero.min()))
-        codes = graph.constants[weight.input[0]].astype(np.int64)
         axis = _CHANNEL_AXIS.get(node.op_type, 0 if attributes(node).get("transB", 0) else codes.ndim - 1)
         sums = np.abs(codes).sum(axis=tuple(a for a in range(codes.ndim) if a != axis)) * span
-        out.append(Accumulator(node.output[0], int((sums + _bias(graph, node.input)).max())))
+        out.append(Accumulator(node.output[0], int((sums + _bias_codes(graph, node)).max())))
     return out
 
 
-def _bias(graph: Graph, inputs: list[str]) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+def _centred(graph: Graph, pair: onnx.NodeProto) -> Integers | None:
+    """A constant's codes minus their zero point; None where one of them is computed."""
+    codes, zero = graph.constants.get(pair.input[0]), graph.zero_point(pair)
+    if codes is None or zero is None:
+        return None
+    return codes.astype(np.int64) - along(zero.astype(np.int64), codes, attributes(pair))
+
+
+def bias(graph: Graph, node: onnx.NodeProto) -> str | None:
+    """The constant added to a weighted operator's accumulator: its third input, or behind a MatMul an Add's."""
+    names = list(node.input[2:3])
+    if node.op_type == "MatMul":
+        names = [n for r in graph.readers.get(node.output[0], []) if r.op_type == "Add" for n in r.input]
+    sources = [s for s in map(graph.source, names) if s is not None]
+    return next((s for s in sources if node.op_type != "MatMul" or _is_row(graph.constants[s])), None)
+
+
+def _is_row(array: Array) -> bool:
+    """One number a column, in float or on the accumulator's grid; codes of other types are a tensor to be added."""
+    return array.ndim == 1 and (array.dtype.kind == "f" or array.dtype == np.int32)
+
+
+def _bias_codes(graph: Graph, node: onnx.NodeProto) -> Integers:
     """Absolute bias codes; nothing where the bias is not stored as integers."""
-    maker = graph.maker.get(inputs[2]) if len(inputs) > 2 else None
-    codes = graph.constants.get(maker.input[0]) if maker is not None else None
-    return np.zeros(1, np.int64) if codes is None else np.abs(codes.astype(np.int64))
+    name = bias(graph, node)
+    codes = np.zeros(1) if name is None else graph.constants[name]
+    return np.zeros(1, np.int64) if codes.dtype.kind == "f" else np.abs(codes.astype(np.int64))
 
 
 def check(graph: Graph) -> list[Problem]:

@@ -74,6 +74,9 @@ def _since_codes(graph: Graph, name: str) -> list[onnx.NodeProto]:
 
 
 def _is_codes(graph: Graph, name: str) -> bool:
-    """Whether a tensor comes from codes that were at most moved."""
-    makers = _since_codes(graph, name)
-    return all(m.op_type in MOVING for m in makers) and name not in graph.inputs
+    """Whether every path to a tensor begins at a DequantizeLinear and only moves values."""
+    maker = graph.maker.get(name)
+    if maker is None or maker.op_type not in MOVING:
+        return maker is not None and maker.op_type == "DequantizeLinear"
+    sources = maker.input if maker.op_type == "Concat" else maker.input[:1]
+    return all(_is_codes(graph, source) for source in sources)

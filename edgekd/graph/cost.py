@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 
 from edgekd.errors import RequestError
+from edgekd.graph.accumulator import bias
 from edgekd.graph.model import Graph, attributes, stored_bytes
 
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -44,16 +45,10 @@ def count(graph: Graph) -> Cost:
 
 
 def _weights(graph: Graph) -> set[str]:
-    """Constants that convolutions and matrix products read, directly or through a DequantizeLinear."""
-    out = set()
-    for node in graph.nodes:
-        if node.op_type in _WEIGHTED:
-            for name in node.input:
-                maker = graph.maker.get(name)
-                source = maker.input[0] if maker is not None and maker.op_type == "DequantizeLinear" else name
-                if source in graph.constants:
-                    out.add(source)
-    return out
+    """Constants of convolutions and matrix products, read directly or through a DequantizeLinear, and their biases."""
+    weighted = [node for node in graph.nodes if node.op_type in _WEIGHTED]
+    sources = {graph.source(name) for node in weighted for name in node.input}
+    return {s for s in sources | {bias(graph, node) for node in weighted} if s is not None}
 
 
 def macs(graph: Graph, node: onnx.NodeProto) -> int:
@@ -82,22 +77,24 @@ def _peak(graph: Graph) -> int:
     stored = {name: prod(graph.shapes[name]) * 4 for name in graph.inputs}
     alias: dict[str, str] = {}
     for node in graph.nodes:
-        name, readers = node.output[0], graph.readers.get(node.output[0], [])
         if node.op_type == "DequantizeLinear":
-            alias[name] = alias.get(node.input[0], node.input[0])
+            alias[node.output[0]] = alias.get(node.input[0], node.input[0])
         elif node.op_type != "Constant":
-            alone = len(readers) == 1 and name not in graph.outputs
-            if not (alone and readers[0].op_type in _IN_KERNEL):
-                stored[name] = prod(graph.shapes[name]) * (1 if node.op_type == "QuantizeLinear" else 4)
-    last = {}
+            size = 1 if node.op_type == "QuantizeLinear" else 4
+            stored |= {n: prod(graph.shapes[n]) * size for n in node.output if n and not _stays_in_kernel(graph, n)}
+    last: dict[str, int] = {}
     for i, node in enumerate(graph.nodes):
-        for name in node.input:
-            last[alias.get(name, name)] = len(graph.nodes) if node.output[0] in graph.outputs else i
+        ends = any(name in graph.outputs for name in node.output)
+        last |= {alias.get(name, name): len(graph.nodes) if ends else i for name in node.input}
     alive, peak = {name: stored[name] for name in graph.inputs}, 0
     for i, node in enumerate(graph.nodes):
-        if node.output[0] in stored:
-            alive[node.output[0]] = stored[node.output[0]]
+        alive |= {name: stored[name] for name in node.output if name in stored}
         peak = max(peak, sum(alive.values()))
         for name in [n for n in alive if last.get(n, -1) <= i and n not in graph.outputs]:
             del alive[name]
     return int(np.int64(peak))
+
+
+def _stays_in_kernel(graph: Graph, name: str) -> bool:
+    readers = graph.readers.get(name, [])
+    return len(readers) == 1 and name not in graph.outputs and readers[0].op_type in _IN_KERNEL

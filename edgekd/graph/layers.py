@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import onnx
 
 from edgekd.graph.accumulator import accumulators
@@ -36,7 +35,7 @@ def layers(graph: Graph) -> list[Layer]:
             operator=node.op_type,
             shape=graph.shapes.get(node.output[0], ()),
             macs=macs(graph, node),
-            weight_bytes=sum(stored_bytes(_stored(graph, name)) for name in node.input if _is_constant(graph, name)),
+            weight_bytes=sum(stored_bytes(graph.constants[s]) for s in map(graph.source, node.input) if s is not None),
             arithmetic=_arithmetic(graph, node),
             head_room=rooms.get(node.output[0]),
         )
@@ -79,15 +78,3 @@ def _arithmetic(graph: Graph, node: onnx.NodeProto) -> str:
         elif name not in graph.constants:
             return "float"
     return " × ".join(dict.fromkeys(types)) or "float"
-
-
-def _is_constant(graph: Graph, name: str) -> bool:
-    maker = graph.maker.get(name)
-    behind = maker is not None and maker.op_type == "DequantizeLinear" and maker.input[0] in graph.constants
-    return name in graph.constants or behind
-
-
-def _stored(graph: Graph, name: str) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
-    maker = graph.maker.get(name)
-    source = name if name in graph.constants or maker is None else maker.input[0]
-    return graph.constants[source]

@@ -70,10 +70,9 @@ class Graph:
         out = {t.name: numpy_helper.to_array(t) for t in self.model.graph.initializer}
         for node in self.nodes:
             if node.op_type == "Constant":
-                value = next(iter(attributes(node).values()))
-                out[node.output[0]] = (
-                    numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else np.array(value)
-                )
+                key, value = next(iter(attributes(node).items()))
+                is_tensor, single = isinstance(value, onnx.TensorProto), np.float32 if "float" in key else None
+                out[node.output[0]] = numpy_helper.to_array(value) if is_tensor else np.array(value, single)
         return out
 
     @cached_property
@@ -146,6 +145,12 @@ class Graph:
             raise RequestError(f"`{name}` is computed, not a constant", "scales and zero points must be constants")
         return self.constants[name]
 
+    def source(self, name: str) -> str | None:
+        """The constant that a tensor is, or that its DequantizeLinear reads; None where it is computed."""
+        maker = self.maker.get(name)
+        behind = maker.input[0] if maker is not None and maker.op_type == "DequantizeLinear" else name
+        return behind if behind in self.constants else None
+
     def code_type(self, pair: onnx.NodeProto) -> np.dtype[Any]:
         """Type of the codes that a QuantizeLinear makes or a DequantizeLinear reads."""
         codes = pair.output[0] if pair.op_type == "QuantizeLinear" else pair.input[0]
@@ -187,6 +192,16 @@ def with_batch(graph: Graph, size: int) -> Graph:
 def attributes(node: onnx.NodeProto) -> dict[str, Any]:
     """An operator's attributes by name."""
     return {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+
+
+def along(parameter: Array, x: Array, attrs: dict[str, Any]) -> Array:
+    """A scale or zero point in a shape that broadcasts against the tensor it belongs to."""
+    axis = attrs.get("axis", 1)
+    if parameter.size == 1:
+        return parameter.reshape(())
+    if parameter.ndim == 1:
+        return parameter.reshape([-1 if i == axis % x.ndim else 1 for i in range(x.ndim)])
+    return np.repeat(parameter, attrs["block_size"], axis).take(range(x.shape[axis]), axis)
 
 
 def with_constants(model: onnx.ModelProto, changed: dict[str, Array]) -> onnx.ModelProto:

@@ -118,8 +118,8 @@ def trace(artifact: Artifact, folder: Path, inputs: dict[str, Array], tensors: l
     model, out = folder / artifact.model, dict[str, Array]()
     for group in [tensors] if artifact.observe == "all" else [[name] for name in tensors]:
         out |= open_session(artifact.runner, model, artifact.options, group).run(inputs)
-    if artifact.code_offset:
-        out |= {name: out[name].astype(np.int16) - artifact.code_offset for name in tensors if name in out}
+    moved = [name for name in artifact.moved if name in out]
+    out |= {name: (out[name].astype(np.int16) - artifact.code_offset).astype(np.int8) for name in moved}
     out |= open_session(artifact.runner, model, artifact.options).run(inputs)
     return out
 

@@ -20,6 +20,10 @@ OBSERVED_APART = 1e-4
 """Largest share that may differ by more than one code where an engine's tensors are observed one compile at a time: a
 harmless flip in an input may then be in one observation and not in the next. Zero elsewhere. Ours."""
 
+INCOMPARABLE = 10**6
+"""The distance of codes that are missing, of another shape, or no numbers."""
+_MISSING = np.empty(0)
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -81,32 +85,33 @@ def compare(
 ) -> Hop:
     """Compare an engine's traces, one for each probe, with the golden interpreter's.
 
-    `beyond_one` is the share of a tensor's codes that may differ by more than one; `rounding` is the engine's.
+    `beyond_one` is the share of a tensor's codes that may differ by more than one; `rounding` is the engine's. A tensor
+    that a trace lacks differs everywhere, by `INCOMPARABLE`. Float outputs may lack in all traces beside codes, since
+    training notes only codes.
     """
     own = [golden.run(graph, x, rounding=rounding) for x in inputs]
     forced = [golden.run(graph, x, trace, rounding) for x, trace in zip(inputs, traces, strict=True)]
     bounds = {node.output[0]: allowed_share(graph, node, rounding) for node in graph.codes()}
-    bounds |= dict.fromkeys(graph.outputs, OUTPUT_SHARE)
+    noted = any(name in trace for trace in traces for name in graph.outputs)
+    bounds |= dict.fromkeys(graph.outputs if noted or not bounds else (), OUTPUT_SHARE)
     steps = {output.name: _steps(output, [trace[output.name] for trace in own]) for output in graph.io.outputs}
     tensors = []
     for tensor, bound in bounds.items():
-        if all(tensor in trace for trace in traces):
-            step = steps.get(tensor)
-            ends = _distances([t[tensor] for t in own], [t[tensor] for t in traces], step)
-            local = _distances([t[tensor] for t in forced], [t[tensor] for t in traces], step)
-            tensors.append(
-                Difference(
-                    tensor=tensor,
-                    size=ends.size,
-                    differing=int(np.count_nonzero(ends)),
-                    largest=int(ends.max(initial=0)),
-                    forced_differing=int(np.count_nonzero(local)),
-                    forced_beyond_one=int(np.count_nonzero(local > 1)),
-                    forced_largest=int(local.max(initial=0)),
-                    bound=bound,
-                    bound_beyond_one=beyond_one,
-                )
+        found, step = [trace.get(tensor, _MISSING) for trace in traces], steps.get(tensor)
+        ends, local = (_distances([t[tensor] for t in reference], found, step) for reference in (own, forced))
+        tensors.append(
+            Difference(
+                tensor=tensor,
+                size=ends.size,
+                differing=int(np.count_nonzero(ends)),
+                largest=int(ends.max(initial=0)),
+                forced_differing=int(np.count_nonzero(local)),
+                forced_beyond_one=int(np.count_nonzero(local > 1)),
+                forced_largest=int(local.max(initial=0)),
+                bound=bound,
+                bound_beyond_one=beyond_one,
             )
+        )
     return Hop(name, tuple(tensors))
 
 
@@ -127,5 +132,5 @@ def _distance(a: Array, b: Array, step: Array | None) -> Array:
     if step is not None:
         a, b = np.rint(a * step), np.rint(b * step)
     if a.shape != b.shape or not np.all(np.isfinite(b.astype(np.float64))):
-        return np.full(a.shape, 10**6)
+        return np.full(a.shape, INCOMPARABLE)
     return np.abs(a.astype(np.int64) - b.astype(np.int64))

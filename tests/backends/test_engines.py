@@ -9,7 +9,7 @@ from edgekd.errors import MissingError, RequestError
 from edgekd.graph import golden
 from edgekd.verify.check import trace
 
-from tests.graph.graphs import conv_graph
+from tests.graph.graphs import build, conv_graph, pair
 
 RNG = np.random.default_rng(5)
 
@@ -77,3 +77,19 @@ def test_unknown_backend_and_missing_record(tmp_path):
     assert is_installed("tensorrt")
     with pytest.raises(MissingError):
         read_artifact(tmp_path)
+
+
+def test_only_what_was_moved_is_told_lower(tmp_path):
+    """int8 codes behind uint8 ones: the first are moved, the others are uint8 in both graphs."""
+    constants = {"s": np.float32(2**-6), "z": np.int8(3), "zu": np.uint8(100)}
+    nodes = [*pair("x", "image", "s", "zu"), *pair("restored", "x")]
+    graph = build(nodes, constants, (1, 3, 4, 4), (1, 3, 4, 4))
+    image = {"image": RNG.normal(0, 0.5, (1, 3, 4, 4)).astype(np.float32)}
+    engine = backend("onnxruntime")
+    options = engine.Options(unsigned=True, optimise=False)
+    artifact = engine.compile(Job(graph, graph, [image], []), options, tmp_path)
+    assert artifact.moved == ("restored.q",)
+    found, want = trace(artifact, tmp_path, image, ["x.q", "restored.q"]), golden.run(graph, image)
+    for name in ("x.q", "restored.q", "restored"):
+        assert found[name].dtype == want[name].dtype
+        np.testing.assert_array_equal(found[name], want[name])

@@ -64,3 +64,17 @@ def conv_graph(rng, *, channels=4, size=8, zero=0, dtype=np.int8, stride=1, pads
     nodes.append(helper.make_node("Identity", ["y"], ["restored"]))
     out = (size + pads[0] + pads[2] - 3) // stride + 1
     return build(nodes, constants, (1, channels, size, size), (1, channels, out, out))
+
+
+def linear(bias) -> Graph:
+    """image -> Q/DQ -> MatMul (int8 weight of 127, zero point 0) -> Add of the dequantized `b` -> restored."""
+    constants = {"s": np.float32(0.02), "z": np.int8(0), "ws": np.float32(0.01), "bs": np.float32(0.02 * 0.01),
+                 "w": np.full((4, 3), 127, np.int8), **bias}  # fmt: skip
+    nodes = [
+        *pair("x", "image"),
+        helper.make_node("DequantizeLinear", ["w", "ws"], ["wf"]),
+        helper.make_node("DequantizeLinear", ["b", "bs"], ["bf"]),
+        helper.make_node("MatMul", ["x", "wf"], ["m"]),
+        helper.make_node("Add", ["m", "bf"], ["restored"]),
+    ]
+    return build(nodes, constants, (1, 3, 2, 4), (1, 3, 2, 3))

@@ -79,12 +79,8 @@ class Builder:
             attrs = {"mode": kind, "coordinate_transformation_mode": "half_pixel"}
             grid = self.grids[name] if kind == "nearest" else None
         elif kind == "max pool":
-            op, attrs, made, grid = (
-                "MaxPool",
-                {"kernel_shape": [1, 1], "strides": [2, 2]},
-                (n, c, -(-h // 2), -(-w // 2)),
-                self.grids[name],
-            )
+            op, made, grid = "MaxPool", (n, c, -(-h // 2), -(-w // 2)), self.grids[name]
+            attrs = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1] * 4}
         elif kind == "average pool":
             k = [2 if h > 1 else 1, 2 if w > 1 else 1]
             op, attrs, made = "AveragePool", {"kernel_shape": k, "strides": k}, (n, c, h // k[0], w // k[1])
@@ -97,7 +93,10 @@ class Builder:
         elif kind == "relu":
             op = "Relu"
         elif kind == "mean":
-            op, made = "GlobalMaxPool", (n, c, 1, 1)
+            axes = [a for a in (0, 2, 3) if shape[a].bit_count() == 1]  # of a power of two, so exact; the batch is one
+            self.constants[f"{out}.axes"] = np.array(axes, np.int64)
+            op, inputs = "ReduceMean", [name, f"{out}.axes"]
+            made = tuple(1 if a in axes else size for a, size in enumerate(shape))
         elif kind == "split":
             cut = c // 2
             op, others, attrs, made = (

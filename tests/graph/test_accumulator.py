@@ -6,7 +6,7 @@ from edgekd.graph.accumulator import accumulators, check
 from edgekd.graph.model import Graph, with_constants
 from onnx import helper
 
-from tests.graph.graphs import build, conv_graph
+from tests.graph.graphs import build, conv_graph, linear
 
 RNG = np.random.default_rng(0)
 
@@ -53,3 +53,18 @@ def test_tensors_of_no_size():
     constants = {"a": np.array([1], np.int64), "axis": np.array([2], np.int64)}
     graph = build([cut], constants, (1, 3, 2, 2), (1, 3, 0, 2))
     assert [str(p) for p in check(graph)] == ["restored: it has no elements"]
+
+
+def test_the_zero_point_of_a_weight_counts():
+    """uint8 weights around 128, as other exporters write them, are the int8 weights."""
+    graph = conv_graph(RNG)
+    shifted = {"w": (graph.constants["w"].astype(int) + 128).astype(np.uint8), "wz": np.full(4, 128, np.uint8)}
+    (signed,), (unsigned,) = accumulators(graph), accumulators(Graph(with_constants(graph.model, shifted)))
+    assert signed == unsigned
+
+
+def test_the_bias_behind_a_matrix_product_is_in_its_accumulator():
+    (found,) = accumulators(linear({"b": np.array([-5, 2**30, 7], np.int32)}))
+    assert found.worst == 4 * 127 * 128 + 2**30
+    (plain,) = accumulators(linear({"b": np.array([-5, 90, 7], np.int8)}))
+    assert plain.worst == 4 * 127 * 128

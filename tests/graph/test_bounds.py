@@ -8,9 +8,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.graph.graphs import conv_graph, pair
 
+WEIGHT = [helper.make_node("DequantizeLinear", ["w", "s", "z"], ["flat"]),
+          helper.make_node("Reshape", ["flat", "shape"], ["wf"])]  # fmt: skip
+
 
 def bound_of(nodes, rounding="rne_f32"):
-    constants = {"s": np.float32(0.1), "z": np.int8(0), "twice": np.array([1, 1, 2, 2], np.float32)}
+    constants = {"s": np.float32(0.1), "z": np.int8(0), "twice": np.array([1, 1, 2, 2], np.float32),
+                 "k": np.ones((4, 4, 1, 1), np.float32), "w": np.ones((4, 4), np.int8),
+                 "shape": np.array([4, 4, 1, 1], np.int64)}  # fmt: skip
     proto = helper.make_graph(
         [*pair("x", "image"), *nodes, *pair("y", "made")], "g",
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, (1, 4, 6, 6))],
@@ -33,8 +38,13 @@ def bound_of(nodes, rounding="rne_f32"):
         ("linear", [helper.make_node("Resize", ["x", "", "twice"], ["made"], mode="linear")]),
         ("normal", [helper.make_node("Softmax", ["x"], ["a"]), helper.make_node("Mul", ["a", "x"], ["made"])]),
         ("float", [helper.make_node("MatMul", ["x", "image"], ["made"])]),
+        ("float", [helper.make_node("Conv", ["x", "k"], ["made"])]),
+        ("float", [helper.make_node("Identity", ["k"], ["wf"]), helper.make_node("Conv", ["x", "wf"], ["made"])]),
+        ("weighted", [*WEIGHT, helper.make_node("Conv", ["x", "wf"], ["made"])]),
+        ("float", [*WEIGHT, helper.make_node("Concat", ["wf", "k"], ["both"], axis=0),
+                   helper.make_node("Conv", ["x", "both"], ["made"])]),
     ],
-)
+)  # fmt: skip
 def test_kinds(kind, nodes):
     for rounding in ("rne_f32", "tfl_double"):
         assert bound_of(nodes, rounding) == SHARE[kind][rounding]

@@ -7,7 +7,7 @@ from edgekd.graph.model import Graph, stored_bytes, with_constants
 from edgekd.graph.rewrite import pack_weights
 from onnx import TensorProto, helper, numpy_helper
 
-from tests.graph.graphs import conv_graph
+from tests.graph.graphs import build, conv_graph, linear
 
 
 def test_counts_by_hand():
@@ -37,3 +37,18 @@ def test_a_matrix_product(across, shape):
         [numpy_helper.from_array(np.zeros((7, 3), np.float32), "w")],
     )  # fmt: skip
     assert count(Graph(helper.make_model(graph))).macs == 5 * 7 * 3
+
+
+def test_the_bias_behind_a_matrix_product_is_a_parameter():
+    cost = count(linear({"b": np.arange(3, dtype=np.int32)}))
+    assert (cost.parameters, cost.weight_bytes) == (4 * 3 + 3, 4 * 3 + 3 * 4)
+    nodes = [helper.make_node("MatMul", ["image", "w"], ["m"]), helper.make_node("Add", ["m", "b"], ["restored"])]
+    floats = {"w": np.zeros((4, 3), np.float32), "b": np.zeros(3, np.float32)}
+    assert count(build(nodes, floats, (1, 3, 2, 4), (1, 3, 2, 3))).parameters == 4 * 3 + 3
+
+
+def test_every_part_of_a_split_is_alive():
+    """64 bytes of image and two parts of 32, then both parts and their 64 bytes in another order."""
+    nodes = [helper.make_node("Split", ["image"], ["a", "b"], axis=1, num_outputs=2),
+             helper.make_node("Concat", ["b", "a"], ["restored"], axis=1)]  # fmt: skip
+    assert count(build(nodes, {}, (1, 4, 2, 2), (1, 4, 2, 2))).peak_activation_bytes == 128

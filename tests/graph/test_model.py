@@ -61,3 +61,15 @@ def test_codes_have_the_type_their_zero_point_or_constant_has():
     assert [view.code_type(node).name for node in view.nodes[:3]] == ["uint8", "uint8", "int8"]
     assert view.zero_point(view.nodes[2]) == np.int8(0)
     assert view.zero_point(view.nodes[3]) is None
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "kind"),
+    [("value_float", 0.1, "float32"), ("value_floats", [0.1, 2.0], "float32"), ("value_int", 3, "int64"),
+     ("value_ints", [3, 4], "int64")],
+)  # fmt: skip
+def test_constants_have_the_type_of_their_attribute(attribute, value, kind):
+    node = helper.make_node("Constant", [], ["k"], **{attribute: value})
+    found = Graph(helper.make_model(helper.make_graph([node], "g", [], []))).constants["k"]
+    assert found.dtype == kind
+    np.testing.assert_array_equal(found, np.array(value, kind))

@@ -94,6 +94,9 @@ CASES: dict[str, tuple] = {
     "reduce sum": ("ReduceSum", ["k"], {"k": ints(1, 3)}, {"keepdims": 0}),
     "reduce max": ("ReduceMax", ["k"], {"k": ints(2)}),
     "reduce min": ("ReduceMin", ["k"], {"k": ints(1)}),
+    "norm": ("ReduceL2", ["k"], {"k": ints(1, -1)}),
+    "norm of all": ("ReduceL2", [], {}, {"keepdims": 0}),
+    "norm of each": ("ReduceL2", [], {}, {"noop_with_empty_axes": 1}),
     "where": ("Where", None, {"m": RNG.random((6, 7)) < 0.5, "k": np.float32(0.5)}, {}, ["m", "x", "k"]),
     "gather": ("Gather", ["k"], {"k": ints(3, 0, -1)}, {"axis": 1}),
     "tile": ("Tile", ["k"], {"k": ints(1, 2, 1, 3)}),
@@ -131,20 +134,24 @@ UNEQUAL = {"average pool, padded", "average pool, pads count"}
 POSITIVE = {"sqrt of squares", "log", "reciprocal"}
 
 
-def graph_of(case, source, before=(), after=()):
+def graph_of(case, source, before=(), after=(), opset=20, more=None):
     """image -> before -> operator -> after; one input, one output of any shape."""
     kind, rest, constants, attrs, inputs = (*case, *([], {}, {}, None)[len(case) - 1 :])
     names = inputs or [source, *rest]
     nodes = [*before, helper.make_node(kind, [source if n == "x" else n for n in names], ["made"], **attrs), *after]
     if "t" in names:
         nodes.insert(len(before), helper.make_node("Transpose", [source], ["t"], perm=[0, 1, 3, 2]))
-    constants = constants | {"s": np.float32(2**-5), "z": np.int8(-7), "sy": np.float32(2**-4), "zy": np.uint8(90)}
+    constants = (
+        constants
+        | {"s": np.float32(2**-5), "z": np.int8(-7), "sy": np.float32(2**-4), "zy": np.uint8(90)}
+        | (more or {})
+    )
     graph = helper.make_graph(
         nodes, "g", [helper.make_tensor_value_info("image", TensorProto.FLOAT, IMAGE)],
         [helper.make_empty_tensor_value_info(nodes[-1].output[0])],
         [numpy_helper.from_array(np.asarray(v), n) for n, v in constants.items()],
     )  # fmt: skip
-    return Graph(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10))
+    return Graph(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10))
 
 
 def picture(name):
@@ -262,3 +269,25 @@ def test_not_a_number_within(before):
     with pytest.raises(RequestError, match=r"`y.q` is made of NaN"):
         golden.run(graph, {"image": -np.ones(IMAGE, np.float32)})
     golden.run(graph, {"image": np.ones(IMAGE, np.float32)})
+
+
+@pytest.mark.parametrize("kind", ["ReduceL2", "ReduceMax", "ReduceMean"])
+def test_axes_were_attributes_once(kind):
+    graph = graph_of((kind, [], {}, {"axes": [1, -1], "keepdims": 0}), "image", opset=13)
+    image = picture(kind)
+    want = reference(graph, image)["made"]
+    assert want.shape == (2, 6)
+    np.testing.assert_allclose(golden.run(graph, image)["made"], want, rtol=1e-5)
+
+
+def test_a_pool_of_four_bit_codes_is_padded_by_none_of_them():
+    """All codes lie between the lowest and zero, so a padding of 0 would win."""
+    int4 = helper.tensor_dtype_to_np_dtype(TensorProto.INT4)
+    pool = ("MaxPool", [], {}, {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [2, 2]})
+    graph = graph_of(pool, "q", pair("q", "image", "s", "z4"), pair("y", "made", "s", "z4"), opset=21,
+                     more={"z4": np.array(7, int4)})  # fmt: skip
+    image = {"image": RNG.uniform(-0.45, -0.25, IMAGE).astype(np.float32)}
+    want, mine = reference(graph, image, ["made"])["made"], golden.run(graph, image)
+    assert mine["y.q"].dtype == int4
+    np.testing.assert_array_equal((mine["y.q"].astype(int) - 7) * np.float32(2**-5), want)
+    assert np.unique(want).size > 3

@@ -152,3 +152,18 @@ def test_int4_weights_in_blocks():
     image = RNG.integers(-9, 9, (2, 6)).astype(np.float32)
     want = image @ (codes * scales[[0, 0, 1, 1, 2, 2]])
     np.testing.assert_array_equal(golden.run(model, {"image": image})["y"], want)
+
+
+@pytest.mark.parametrize("per", [0, None])
+@pytest.mark.parametrize("attrs", [{}, {"alpha": 0.5, "beta": 2.0}])
+def test_a_gemm_whose_bias_is_one_number(per, attrs):
+    """It lies on the grid of every channel: 2^-6 is a multiple of all of them."""
+    plain = weighted("Gemm", (5, 7), (3, 7), per=per, attrs={"transB": 1, **attrs})
+    model = type(plain.model)()
+    model.CopyFrom(plain.model)
+    model.graph.initializer.append(numpy_helper.from_array(np.float32(37 * 2.0**-6), "b"))
+    next(n for n in model.graph.node if n.op_type == "Gemm").input.append("b")
+    graph, image = Graph(model), {"image": np.random.default_rng(1).normal(0, 1.5, (5, 7)).astype(np.float32)}
+    want = reference(graph, image, ["y.q"])["y.q"]
+    np.testing.assert_array_equal(golden.run(graph, image)["y.q"], want)
+    assert (golden.run(plain, image)["y.q"] != want).any()

@@ -9,7 +9,7 @@ from edgekd.graph.model import IO_KEY, Graph, with_constants
 from edgekd.schema.io import TensorOutput
 from edgekd.verify.parity import compare
 
-from tests.graph.graphs import conv_graph
+from tests.graph.graphs import build, conv_graph
 
 RNG = np.random.default_rng(2)
 GRAPH = conv_graph(RNG, size=32)
@@ -72,3 +72,27 @@ def test_outputs_that_are_not_numbers_are_beyond():
     trace = golden.run(GRAPH, IMAGE)
     broken = {**trace, "restored": np.full_like(trace["restored"], np.nan)}
     assert compare("a → b", GRAPH, [IMAGE], [broken]).first_beyond == "restored"
+
+
+@pytest.mark.parametrize("tensor", ["x.q", "y.q"])
+def test_codes_that_a_trace_lacks_are_beyond(tensor):
+    """In one of two traces as in all."""
+    whole = golden.run(GRAPH, IMAGE)
+    part = {name: value for name, value in whole.items() if name != tensor}
+    for traces in ([part], [whole, part]):
+        hop = compare("a → b", GRAPH, [IMAGE] * len(traces), traces)
+        assert hop.first_beyond == tensor
+        assert hop.equal < 1
+        assert [t.tensor for t in hop.tensors] == ["x.q", "y.q", "restored"]
+
+
+def test_float_outputs_may_lack_beside_codes_but_nothing_is_no_comparison():
+    trace = golden.run(GRAPH, IMAGE)
+    codes = {name: value for name, value in trace.items() if name != "restored"}
+    assert compare("a → b", GRAPH, [IMAGE], [codes]).first_beyond is None
+    assert compare("a → b", GRAPH, [IMAGE] * 2, [codes, trace]).first_beyond == "restored"
+    assert compare("a → b", GRAPH, [IMAGE], [{}]).equal == 0
+    floats = build([onnx.helper.make_node("Relu", ["image"], ["restored"])], {}, (1, 3, 4, 4), (1, 3, 4, 4))
+    image = {"image": IMAGE["image"][:, :3, :4, :4]}
+    assert compare("a → b", floats, [image], [{}]).first_beyond == "restored"
+    assert compare("a → b", floats, [image], [golden.run(floats, image)]).first_beyond is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import onnx
 from pydantic import Field
 
@@ -38,8 +39,8 @@ class OnnxRuntime:
         """Write the graph and load it once."""
         from edgekd.runners import ort
 
-        signed = any(job.graph.types[node.output[0]] == onnx.TensorProto.INT8 for node in job.graph.codes())
-        moved = options.unsigned and signed
+        signed = tuple(node.output[0] for node in job.graph.codes() if job.graph.code_type(node) == np.int8)
+        moved = signed if options.unsigned else ()
         onnx.save(unsigned_activations(job.graph) if moved else job.graph.model, out / "model.onnx")
         ort.Session(out / "model.onnx", optimise=options.optimise).run(job.inputs[0])
         return Artifact(
@@ -51,4 +52,5 @@ class OnnxRuntime:
             options={"optimise": options.optimise},
             observe="each" if options.optimise else "all",
             code_offset=128 if moved else 0,
+            moved=moved,
         )

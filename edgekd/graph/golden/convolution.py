@@ -46,6 +46,8 @@ def conv_transpose(args: Sequence[Value], attrs: Attributes) -> Value:
 def gemm(args: Sequence[Value], attrs: Attributes) -> Value:
     """ONNX Gemm; codes stay integers where alpha and beta are 1 and the bias is one row."""
     a, b, bias = args[0], args[1], args[2] if len(args) > 2 and _shape(args[2]) != (0,) else None
+    if bias is not None and not _shape(bias):  # one number for all channels, whose grids differ
+        bias = real(bias).reshape(1)
     alpha, beta = (np.float32(attrs.get(key, 1)) for key in ("alpha", "beta"))
     across = bool(attrs.get("transB", 0))
     if attrs.get("transA", 0):

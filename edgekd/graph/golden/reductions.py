@@ -71,7 +71,7 @@ def _pool(x: Array, attrs: Attributes) -> tuple[Window, Array]:
 
 def _max_pool(x: Array, args: Sequence[Value], attrs: Attributes) -> Array:
     slide, planes = _pool(x, attrs)
-    lowest = code_limits(x.dtype)[0] if x.dtype.kind in "iu" else -np.inf
+    lowest = code_limits(x.dtype)[0] if "int" in x.dtype.name else -np.inf
     taps = slide.taps(padded(planes, slide.pads, lowest))
     out = next(taps)[2].copy()
     for _, _, seen in taps:
@@ -150,11 +150,8 @@ def batch_norm(args: Sequence[Value], attrs: Attributes) -> Value:
 
 def norm(args: Sequence[Value], attrs: Attributes) -> Value:
     """ReduceL2: root of the sum of squares, in float32."""
-    x = real(args[0])
-    given = numbers(args[1]).ravel() if len(args) > 1 and numbers(args[1]).size else range(x.ndim)
-    squares: Array = np.square(x, dtype=np.float64).sum(
-        tuple(int(a) for a in given), keepdims=bool(attrs.get("keepdims", 1))
-    )
+    x, keep = real(args[0]), bool(attrs.get("keepdims", 1))
+    squares: Array = np.square(x, dtype=np.float64).sum(axes_of(args, attrs, x.ndim), keepdims=keep)
     return np.sqrt(squares).astype(np.float32)
 
 

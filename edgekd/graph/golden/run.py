@@ -10,11 +10,11 @@ import onnx
 from edgekd.errors import Problem, RequestError
 from edgekd.graph.alternatives import alternative
 from edgekd.graph.golden.moving import split
-from edgekd.graph.golden.operators import OPERATORS, REFUSE, along
+from edgekd.graph.golden.operators import OPERATORS, REFUSE
 from edgekd.graph.golden.rounding import Rounding, quantize_real
 from edgekd.graph.golden.values import Table, Value, numbers
 from edgekd.graph.golden.windows import Attributes
-from edgekd.graph.model import Array, Graph, attributes
+from edgekd.graph.model import Array, Graph, along, attributes
 
 Trace = dict[str, Array]
 OLDEST = 13

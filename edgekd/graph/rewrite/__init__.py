@@ -1,6 +1,11 @@
 """Rewrites of a portable graph into the form an engine reads. All but `half_floats` keep every code.
 
 The graph given is never changed; constants are made anew, since several operators may share one.
+
+The pipeline calls `pack_weights` (export), `unsigned_activations` (ONNX Runtime) and `float_biases` (TensorRT), and
+through them `with_opset` and `drop_unused`. Nothing in it calls the others yet: `half_floats` is for engines whose
+float part runs in 16 bits; `integer_biases`, `signed_activations` and `unpack_weights` undo their counterparts, for
+engines that take only the other form and to prove that nothing is lost on the way.
 """
 
 from edgekd.graph.rewrite.biases import float_biases, integer_biases
