@@ -26,7 +26,7 @@ from edgekd.schema.recipe import Recipe
 from edgekd.schema.recipes import load_recipe
 from edgekd.schema.targets import find_target
 from edgekd.store import installed
-from edgekd.students.registry import find_student
+from edgekd.students.registry import bundled_task, find_student
 from edgekd.verify.scores import score
 
 SEEDS = (0, 1, 2)
@@ -75,7 +75,7 @@ def recipe(student: str, seed: int) -> Recipe:
 def other_rounding(result: Result) -> dict[str, tuple[float, ...]]:
     """The quantized arms in `tfl_double`."""
     manifest, bundle = result.bundle.manifest, result.bundle
-    task = find_student(manifest.recipe.student).make_task(manifest.recipe.data, manifest.recipe.seed)
+    task = bundled_task(bundle)
     out = {}
     for name, arm in manifest.arms.items():
         if arm.method not in ("teach", "tune"):
@@ -92,7 +92,7 @@ def collect(student: str) -> dict[str, Any]:
     titles: dict[str, str] = {}
     for seed in SEEDS:
         result = run(recipe(student, seed), find_target("x86:onnxruntime"), OUT)
-        metric = find_student(student).make_task(result.bundle.manifest.recipe.data, seed).metric
+        metric = bundled_task(result.bundle).metric
         titles |= {name: arm.title for name, arm in result.bundle.manifest.arms.items()}
         for name in result.bundle.manifest.arms:
             values.setdefault(name, []).append(result.verification.scores[name].values[metric])

@@ -92,9 +92,10 @@ def make_plan(recipe: Recipe, target: Target) -> Plan:
     problems: list[Problem] = []
     entry = gather(problems, "student", lambda: find_student(recipe.student, recipe.task))
     places = ("student", "student") if is_own(recipe.student) else ("data", "model")
-    task = gather(problems, places[0], lambda: entry.make_task(recipe.data, recipe.seed)) if entry else None
+    settings = recipe.model, recipe.data, recipe.seed
+    task = gather(problems, places[0], lambda: entry.make_task(*settings)) if entry else None
     if entry and (task or entry.task != entry.student):  # one class fails once
-        gather(problems, places[1], lambda: entry.make_student(recipe.model, recipe.data, recipe.seed))
+        gather(problems, places[1], lambda: entry.make_student(*settings))
     data: dict[str, str] = {}
     for name in task.folders() if task else ():
         data |= gather(problems, "data", partial(data_digests, (name,))) or {}

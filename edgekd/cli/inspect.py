@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from edgekd.graph.layers import Layer, Total
     from edgekd.graph.model import Graph
     from edgekd.graph.quantizers import Quantizer
+    from edgekd.schema.io import Input
 
 NAME = "inspect"
 
@@ -37,9 +38,10 @@ def show_graph(path: Path, json: bool) -> None:
     from edgekd.graph.model import Graph, read_model
     from edgekd.graph.quantizers import quantizers
 
-    graph, notes = _countable(Graph(read_model(path)))
+    graph, counted, note = _countable(Graph(read_model(path)))
     found, grids = layers(graph), quantizers(graph)
-    cost: Cost | None = None if notes and not notes[-1].startswith("the batch") else count(graph)
+    cost: Cost | None = count(graph) if counted else None
+    notes = [note] if note else []
     if json:
         console.emit(
             {"notes": notes, "opset": graph.opset, **(asdict(cost) if cost else {})}
@@ -53,8 +55,8 @@ def show_graph(path: Path, json: bool) -> None:
         _print_quantizers(grids)
     print()
     _print_totals(totals(found))
-    counted = [f"{name.replace('_', ' ')} {value:,}" for name, value in asdict(cost).items()] if cost else []
-    print("\n" + "; ".join([f"opset {graph.opset}", *counted]))
+    figures = [f"{name.replace('_', ' ')} {value:,}" for name, value in asdict(cost).items()] if cost else []
+    print("\n" + "; ".join([f"opset {graph.opset}", *figures]))
     tight = min((x for x in found if x.head_room is not None), key=lambda x: x.head_room or 0, default=None)
     if tight is not None:
         print(f"tightest int32 accumulator: {tight.name}, {_bits(tight.head_room or 0)} bits left at worst")
@@ -62,8 +64,8 @@ def show_graph(path: Path, json: bool) -> None:
         print(f"note: {note}")
 
 
-def _countable(graph: Graph) -> tuple[Graph, list[str]]:
-    """The graph, its batch fixed to one where that makes its shapes static; what was done, or why it is not counted."""
+def _countable(graph: Graph) -> tuple[Graph, bool, str]:
+    """The graph, its batch fixed to one where that makes its shapes static; whether it is counted; what to note."""
     from edgekd.errors import RequestError
     from edgekd.graph.cost import count
     from edgekd.graph.model import with_batch
@@ -75,9 +77,9 @@ def _countable(graph: Graph) -> tuple[Graph, list[str]]:
         try:
             count(one)
         except RequestError as error:
-            return graph, [f"{error.message}: its cost is not counted"]
-        return one, ["the batch is free; shapes and cost are those of one"]
-    return graph, []
+            return graph, False, f"{error.message}: its cost is not counted"
+        return one, True, "the batch is free; shapes and cost are those of one"
+    return graph, True, ""
 
 
 def _print_layers(found: Sequence[Layer]) -> None:
@@ -148,7 +150,6 @@ def show_bundle(run: Path, json: bool) -> None:
     from edgekd.cli import console
     from edgekd.evidence import Bundle
     from edgekd.graph.model import Graph, read_model
-    from edgekd.schema.io import ImageInput
 
     bundle = Bundle(run)
     manifest, changed = bundle.manifest, bundle.changed()
@@ -161,10 +162,7 @@ def show_bundle(run: Path, json: bool) -> None:
     print(f"target   {target.board.title}, engine {target.engine_name}: {target.arithmetic.name}")
     print(f"graph    opset {graph.opset}, {len(graph.nodes)} operators, {len(list(graph.codes()))} quantized tensors")
     for spec in graph.io.inputs:
-        how = f"numbers from {spec.ends[0]:g} to {spec.ends[1]:g}"
-        if isinstance(spec, ImageInput):
-            how = f"{spec.layout} {spec.color}, (pixel / 255 - {spec.mean}) / {spec.std}"
-        print(f"input    {spec.name} {list(spec.shape)} {how}")
+        print(f"input    {spec.name} {list(spec.shape)} {encoding(spec)}")
     for output in graph.io.outputs:
         labels = ", ".join(getattr(output, "labels", ()))
         print(f"output   {output.name}, read as {output.decode}" + (f": {labels}" if labels else ""))
@@ -176,3 +174,13 @@ def show_bundle(run: Path, json: bool) -> None:
         [name, "changed" if name in changed else "as written", digest[:12]] for name, digest in manifest.files.items()
     ]
     console.table(["file", "state", "sha-256"], rows)
+
+
+def encoding(spec: Input) -> str:
+    """How an input is made, with the io record's own numbers."""
+    from edgekd.schema.io import ImageInput
+
+    if not isinstance(spec, ImageInput):
+        return f"numbers from {spec.ends[0]:g} to {spec.ends[1]:g}"
+    pixel = "pixel / 255" if spec.scale == 1 / 255 else f"pixel * {spec.scale:g}"
+    return f"{spec.layout} {spec.color}, ({pixel} - {spec.mean}) / {spec.std}"

@@ -29,6 +29,7 @@ def main(
     """
     from edgekd.errors import RequestError, nearest
     from edgekd.evidence import Bundle
+    from edgekd.graph.answers import is_picture
     from edgekd.verify.check import answer
 
     bundle = Bundle(run)
@@ -36,7 +37,7 @@ def main(
     if engine not in engines:
         raise RequestError(f"the bundle has no engine `{engine}`", nearest(engine, engines))
     found, io = answer(bundle, engine, picture)
-    pictured = len(io.outputs) == 1 and io.outputs[0].decode == "image"
+    pictured = len(io.outputs) == 1 and io.outputs[0].decode == "image" and is_picture(found)
     if not pictured:
         show(found, io)
     if pictured or out is not None:
@@ -45,12 +46,16 @@ def main(
 
 def show(found: Any, io: IoRecord) -> None:
     """Classes as the first labels with their values, everything else in a few words."""
-    from edgekd.graph.answers import ranked, tell_output
+    from edgekd.graph.answers import by_output, is_ranking, ranked, tell, tell_output
     from edgekd.schema.io import ClassesOutput
 
+    parts = by_output(found, io)
+    if parts is None:
+        print(tell(found, io))
+        return
     for spec in io.outputs:
-        answer = found[spec.name] if len(io.outputs) > 1 else found
-        if isinstance(spec, ClassesOutput):
+        answer = parts[spec.name]
+        if isinstance(spec, ClassesOutput) and is_ranking(answer, spec):
             for label, value in ranked(answer, spec)[:SHOWN]:
                 print(f"{spec.name}  {value:7.4f}  {label}")
         else:

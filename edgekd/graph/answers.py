@@ -14,6 +14,8 @@ from edgekd.schema.io import ClassesOutput, ImageInput, ImageOutput, Input, IoRe
 
 SHOWN = 4
 """Numbers of a tensor that are written out."""
+NUMBERS = "biuf"
+"""Kinds of arrays of numbers."""
 
 
 def encode(raw: Any, io: IoRecord) -> dict[str, NDArray[np.float32]]:
@@ -69,11 +71,34 @@ def ranked(answer: Array, spec: ClassesOutput) -> list[tuple[str, float]]:
     return [(spec.labels[i], float(answer[i])) for i in order]
 
 
-def tell(answer: Any, io: IoRecord) -> str:
-    """An answer in a few words."""
+def by_output(answer: Any, io: IoRecord) -> dict[str, Any] | None:
+    """An answer's parts by output; None where a task's own `decode` gives another form than the record's."""
     if len(io.outputs) == 1:
-        return tell_output(answer, io.outputs[0])
-    return "; ".join(f"{spec.name}: {tell_output(answer[spec.name], spec)}" for spec in io.outputs)
+        return {io.outputs[0].name: answer}
+    names = [spec.name for spec in io.outputs]
+    return {name: answer[name] for name in names} if isinstance(answer, Mapping) and {*names} <= {*answer} else None
+
+
+def is_picture(answer: Any) -> bool:
+    """(H, W, 3) or grey (H, W) uint8."""
+    return (
+        isinstance(answer, np.ndarray) and answer.dtype == np.uint8 and (answer.ndim == 2 or answer.shape[2:] == (3,))
+    )
+
+
+def is_ranking(answer: Any, spec: Output) -> bool:
+    """A number for each of the output's labels."""
+    shape = (len(spec.labels),) if isinstance(spec, ClassesOutput) else None
+    return isinstance(answer, np.ndarray) and answer.shape == shape and answer.dtype.kind in NUMBERS
+
+
+def tell(answer: Any, io: IoRecord) -> str:
+    """An answer in a few words, whatever its form."""
+    parts = by_output(answer, io)
+    if parts is None:
+        return _words(answer)
+    told = [(spec.name, tell_output(parts[spec.name], spec)) for spec in io.outputs]
+    return told[0][1] if len(told) == 1 else "; ".join(f"{name}: {words}" for name, words in told)
 
 
 def tell_truth(truth: Any, io: IoRecord) -> str:
@@ -81,16 +106,16 @@ def tell_truth(truth: Any, io: IoRecord) -> str:
     spec = io.outputs[0]
     if isinstance(truth, tuple | list):
         return "; ".join(tell_truth(part, io) for part in truth)
-    if isinstance(truth, int | np.integer) and isinstance(spec, ClassesOutput):
+    if isinstance(truth, int | np.integer) and isinstance(spec, ClassesOutput) and 0 <= truth < len(spec.labels):
         return spec.labels[int(truth)]
-    return _numbers(np.asarray(truth)) if isinstance(truth, np.ndarray | np.number | int | float) else str(truth)
+    return _words(truth)
 
 
 def tell_output(answer: Any, spec: Output) -> str:
     """One output's answer in a few words."""
-    if not isinstance(spec, ClassesOutput):
-        return _numbers(np.asarray(answer))
-    best = ranked(np.asarray(answer), spec)
+    if not isinstance(spec, ClassesOutput) or not is_ranking(answer, spec):
+        return _words(answer)
+    best = ranked(answer, spec)
     if spec.activation == "none":
         return f"{best[0][0]} {best[0][1]:.3g}"
     if spec.activation == "softmax":
@@ -98,8 +123,11 @@ def tell_output(answer: Any, spec: Output) -> str:
     return ", ".join(f"{label} {value:.0%}" for label, value in best if value >= 0.5 or len(best) == 1) or "none"
 
 
-def _numbers(values: Array) -> str:
-    """Up to four numbers, else type and shape."""
+def _words(value: Any) -> str:
+    """Up to four numbers, else type and shape; anything else as Python writes it."""
+    values = np.asarray(value) if isinstance(value, np.ndarray | np.number | int | float) else None
+    if values is None or values.dtype.kind not in NUMBERS:
+        return str(value)
     if values.size <= SHOWN:
         return ", ".join(f"{float(v):.4g}" for v in values.ravel())
     return f"{values.dtype} {' x '.join(map(str, values.shape))}"

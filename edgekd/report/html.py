@@ -158,11 +158,11 @@ def _samples(bundle: Bundle, raw: str | None) -> list[dict[str, Any]]:
 
 
 def _answers(bundle: Bundle) -> list[dict[str, Any]]:
-    """Samples whose answers are told in words, with their pictures."""
+    """Samples whose answers are told in words, with their pictures where they have one."""
     folder = bundle.run / "pictures"
     path = folder / "answers.json"
     told = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    return [entry | {"picture": _inline(folder / entry["picture"])} for entry in told]
+    return [entry | {"picture": entry["picture"] and _inline(folder / entry["picture"])} for entry in told]
 
 
 def _inline(path: Path) -> str:

@@ -45,10 +45,10 @@ class Entry:
         name: str = getattr(self, part)
         return own.edgekd_modules(self.files(part)) if is_own(name) else [name.partition(":")[0]]
 
-    def make_task(self, data: dict[str, Any], seed: int) -> Task:
-        """The task, settings checked. numpy only."""
+    def make_task(self, model: dict[str, Any], data: dict[str, Any], seed: int) -> Task:
+        """The task, settings checked; `model` is for a class that is the student as well. numpy only."""
         both = is_own(self.task) and self.task == self.student
-        made: Task = _load(self.task, own.TASK)(*([{}] if both else []), data, seed)
+        made: Task = _load(self.task, own.TASK)(*([model] if both else []), data, seed)
         return made
 
     def make_student(self, model: dict[str, Any], data: dict[str, Any], seed: int) -> Student:
@@ -101,7 +101,7 @@ def bundled_task(bundle: Bundle) -> Task:
     for name in (n for n in (bundle.changed() if copied else []) if n.partition("/")[0] in PARTS):
         raise RequestError(f"`{name}` in the bundle is not what was bundled, so it is not run", "restore that file")
     recipe = placed(recipe, bundle.path)
-    return find_student(recipe.student, recipe.task).make_task(recipe.data, recipe.seed)
+    return find_student(recipe.student, recipe.task).make_task(recipe.model, recipe.data, recipe.seed)
 
 
 def _load(path: str, parts: tuple[str, ...]) -> Any:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.errors import RequestError
 from edgekd.graph import answers
 from edgekd.schema.io import IoRecord
 from edgekd.students.base import Arrays
@@ -62,12 +63,16 @@ class SimpleStudent(SimpleTask):
         self.model = model
 
     def batch(self, step: int, size: int) -> dict[str, Tensor]:
-        """`size` samples stacked by name, each with a generator of (seed, step, number); inputs encoded as deployed."""
+        """`size` samples stacked by name, each with a generator of (seed, step, number); inputs encoded as deployed.
+
+        Raises RequestError where samples lack a name or differ in shape.
+        """
         import torch
 
         io = self.io(ANY)
         rows = [self.sample(np.random.default_rng([self.seed, 0, step, i])) for i in range(size)]
-        out = {name: torch.from_numpy(_stack([row[name] for row in rows])) for name in rows[0]}
+        wanted = dict.fromkeys([*(spec.name for spec in io.inputs), *(name for row in rows for name in row)])
+        out = {name: torch.from_numpy(_stack(name, rows)) for name in wanted}
         encoded = [self.encode({spec.name: row[spec.name] for spec in io.inputs}, io) for row in rows]
         return out | {s.name: torch.from_numpy(np.concatenate([e[s.name] for e in encoded])) for s in io.inputs}
 
@@ -76,7 +81,18 @@ class SimpleStudent(SimpleTask):
         return tuple(batch[spec.name] for spec in self.io(ANY).inputs)
 
 
-def _stack(values: list[Any]) -> NDArray[Any]:
+def _stack(name: str, rows: list[dict[str, Any]]) -> NDArray[Any]:
     """One array; float64, which Python's numbers are, becomes float32."""
+    if any(name not in row for row in rows):
+        raise RequestError(
+            f"`sample` gives no `{name}`", "give a value under each input's name, and what the loss reads"
+        )
+    values = [np.asarray(row[name]) for row in rows]
+    shapes = list(dict.fromkeys(value.shape for value in values))
+    if len(shapes) > 1:
+        message = f"`sample` gives `{name}` in unequal shapes, {list(shapes[0])} and {list(shapes[1])}"
+        raise RequestError(message, "crop or pad to one")
     whole = np.stack(values)
+    if whole.dtype.kind not in "biuf":
+        raise RequestError(f"`sample` gives `{name}` as {type(rows[0][name]).__name__}", "give numbers or an array")
     return whole.astype(np.float32) if whole.dtype == np.float64 else whole

@@ -11,7 +11,7 @@ from edgekd.errors import Problem
 from edgekd.schema.recipe import Recipe
 from edgekd.students.base import Task
 from edgekd.verify.parity import Hop
-from edgekd.verify.scores import Scores, retained
+from edgekd.verify.scores import Kept, Scores, retained
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def score_gates(recipe: Recipe, task: Task, scores: dict[str, Scores]) -> Iterat
     base, full, ship = scores.get(task.baseline or ""), scores[recipe.teacher], scores[recipe.ship]
     engines = [s for name, s in scores.items() if name not in recipe.arms and s is not base]
     for s in (ship, *engines):
-        gain, kept = s.mean(metric) - (base.mean(metric) if base else 0.0), retained(base, full, s, metric)[0]
+        gain = s.mean(metric) - (base.mean(metric) if base else 0.0)
         if gates.min_gain is not None:
             yield Gate(
                 s.subject,
@@ -63,14 +63,8 @@ def score_gates(recipe: Recipe, task: Task, scores: dict[str, Scores]) -> Iterat
                 gain >= gates.min_gain,
                 "train longer, or lower `gates.min_gain`",
             )
-        yield Gate(
-            s.subject,
-            f"share of the FP32 {'gain' if base else metric}",
-            f"{kept:.2%}",
-            f"at least {gates.min_retained:.2%}",
-            kept >= gates.min_retained,
-            "train the int8 net longer, or lower `gates.min_retained`",
-        )
+        yield _share_gate(s, f"share of the FP32 {'gain' if base else metric}", full.mean(metric),
+                          retained(base, full, s, metric), recipe)  # fmt: skip
     for s in engines:
         drops = np.subtract(ship.values[metric], s.values[metric])
         limits = {"mean": gates.max_engine_drop, "worst sample": gates.max_engine_drop_worst}
@@ -83,3 +77,13 @@ def score_gates(recipe: Recipe, task: Task, scores: dict[str, Scores]) -> Iterat
                 bool(drop <= limit),
                 "see the parity table for the tensor",
             )
+
+
+def _share_gate(s: Scores, rule: str, full: float, kept: Kept | None, recipe: Recipe) -> Gate:
+    """What is kept of FP32; a metric that does not count from zero has no share, so its gate fails."""
+    least = recipe.gates.min_retained
+    if kept is None:
+        hint = "give the task a `baseline`, or a metric that counts from zero"
+        return Gate(s.subject, rule, f"FP32 has {full:.4g}, so there is none", "FP32 above zero", False, hint)
+    hint = f"train `{recipe.ship}` longer, or lower `gates.min_retained`"
+    return Gate(s.subject, rule, f"{kept[0]:.2%}", f"at least {least:.2%}", kept[0] >= least, hint)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from edgekd.evidence import Bundle
-from edgekd.graph.answers import pictures, tell, tell_truth
+from edgekd.graph.answers import is_picture, pictures, tell, tell_truth
 from edgekd.graph.images import Picture
 from edgekd.graph.model import Graph, read_model
 from edgekd.schema.io import IoRecord
@@ -35,8 +36,9 @@ def save_pictures(bundle: Bundle, found: Verification) -> Path:
     folder = bundle.run / FOLDER
     folder.mkdir(exist_ok=True)
     samples, arms = task.evalset(), [found.scores[name] for name in (recipe.teacher, recipe.ship)]
-    if task.baseline is not None and all(_is_picture(s.predictions[0]) for s in arms):
-        _save_restored(folder, samples, task, [found.scores[task.baseline], *arms])
+    base = [found.scores[task.baseline]] if task.baseline is not None else []
+    if base and _comparable([samples[0].truth, *(s.predictions[0] for s in (*base, *arms))]):
+        _save_restored(folder, samples, task, [*base, *arms])
     else:
         _save_answers(folder, samples, io, task, arms)
     return folder
@@ -82,8 +84,9 @@ def _spread(values: Sequence[float], count: int) -> list[int]:
     return sorted({int(order[i]) for i in np.linspace(0, len(order) - 1, count).round().astype(int)})
 
 
-def _is_picture(answer: object) -> bool:
-    return isinstance(answer, np.ndarray) and answer.dtype == np.uint8 and answer.ndim in (2, 3)
+def _comparable(answers: list[Any]) -> bool:
+    """Pictures of one size and kind."""
+    return all(is_picture(answer) for answer in answers) and len({answer.shape for answer in answers}) == 1
 
 
 def _file(name: str) -> str:

@@ -15,6 +15,8 @@ from edgekd.schema.io import IoRecord
 from edgekd.students.base import Sample, Task
 
 Run = Callable[[dict[str, Array]], dict[str, Array]]
+Kept = tuple[float, tuple[float, float]]
+"""A share and its interval."""
 
 
 @dataclass(frozen=True)
@@ -46,16 +48,19 @@ def score(subject: str, task: Task, io: IoRecord, samples: Sequence[Sample], run
     return Scores(subject, tuple(s.id for s in samples), values, predictions)
 
 
-def retained(base: Scores | None, full: Scores, artifact: Scores, metric: str) -> tuple[float, tuple[float, float]]:
+def retained(base: Scores | None, full: Scores, artifact: Scores, metric: str) -> Kept | None:
     """`(artifact - base) / (FP32 - base)` of the means, with its paired 95 % bootstrap interval over samples.
 
-    `base` is the raw input's scores, zero where the task has none. Where FP32 gains nothing, no worse is all kept.
+    `base` is the raw input's scores, zero where the task has none; then FP32 at zero or below has no share: None.
+    Where FP32 gains nothing over `base`, no worse is all kept.
     """
+    if base is None and full.mean(metric) <= 0:
+        return None
     zero = (0.0,) * len(full.ids)
     rows = np.array([base.values[metric] if base else zero, full.values[metric], artifact.values[metric]]).T
 
     def ratio(table: NDArray[Any]) -> float:
         low, best, ours = table.mean(0)
-        return float((ours - low) / (best - low)) if best != low else float(ours >= best)
+        return float((ours - low) / (best - low)) if best > low else float(ours >= best)
 
     return ratio(rows), bootstrap(rows, ratio)

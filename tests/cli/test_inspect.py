@@ -7,8 +7,10 @@ import json
 import numpy as np
 import onnx
 import pytest
+from edgekd.cli.inspect import encoding
 from edgekd.graph import golden
 from edgekd.graph.model import Graph, read_model
+from edgekd.schema.io import ImageInput, TensorInput
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
 
@@ -56,6 +58,25 @@ def test_tables(cli, foreign):
     assert any(line.startswith("w1_quantized") and " 8: " in line for line in lines)
     assert "tightest int32 accumulator: " in shown.stdout
     assert lines[-1] == "note: the batch is free; shapes and cost are those of one"
+
+
+def test_a_graph_whose_cost_is_not_counted(cli, tmp_path):
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 2, "h", "w"]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [x], [y])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), tmp_path / "free.onnx")
+    shown = cli("inspect", "free.onnx")
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.splitlines()[-1] == "note: the shape of `y` is not static: its cost is not counted"
+    found = json.loads(cli("inspect", "free.onnx", "--json").stdout)
+    assert "macs" not in found
+    assert len(found["notes"]) == 1
+
+
+def test_an_inputs_encoding_in_the_records_own_numbers():
+    grey = ImageInput(name="x", shape=(1, 1, 4, 4), color="L", mean=(0.5,), std=(2.0,))
+    assert encoding(grey) == "NCHW L, (pixel / 255 - (0.5,)) / (2.0,)"
+    assert encoding(grey.model_copy(update={"scale": 0.125})) == "NCHW L, (pixel * 0.125 - (0.5,)) / (2.0,)"
+    assert encoding(TensorInput(name="t", shape=(1, 2), ends=(-1, 2))) == "numbers from -1 to 2"
 
 
 def test_json(cli, foreign):

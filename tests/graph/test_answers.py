@@ -65,6 +65,22 @@ def test_words():
     assert answers.ranked(np.array([0.1, 0.7, 0.2]), classes())[:2] == [("bag", 0.7), ("coat", 0.2)]
 
 
+def test_words_for_answers_of_another_form_than_the_records():
+    two = record(classes(), TensorOutput(name="box"))
+    assert answers.tell("a cat", record(classes())) == "a cat"
+    assert answers.tell({"label": 3}, record(classes())) == "{'label': 3}"
+    assert answers.tell(np.array([0.1, 0.9]), record(classes())) == "0.1, 0.9"
+    assert answers.tell(np.array(["a", "b"]), record(TensorOutput(name="t"))) == "['a' 'b']"
+    assert answers.tell([1, 2], two) == "[1, 2]"
+    assert answers.tell({"logits": np.array([0.1, 0.8, 0.1]), "box": None}, two) == "logits: bag 80%; box: None"
+    assert answers.by_output({"logits": 1}, two) is None
+
+
+@pytest.mark.parametrize("truth", [3, -1, np.int64(7)])
+def test_a_truth_that_is_no_class_is_a_number(truth):
+    assert answers.tell_truth(truth, record(classes())) == str(truth)
+
+
 def test_numbers_are_inputs_as_they_are():
     numbers = TensorInput(name="prompt", shape=(1, 4), ends=(0, 2))
     io = record(TensorOutput(name="t"), inputs=(GREY, numbers))

@@ -69,6 +69,60 @@ def test_names_seen_from_the_recipe_and_from_the_bundle(tmp_path):
     assert recipe.name == "a"
 
 
+def test_an_import_inside_a_function_finds_its_own_student(folder, tmp_path):
+    """Whatever was loaded, or removed, since."""
+    late = "class Net:\n    loss = 1\n    def build(self, x):\n        from parts import layer\n        import helper\n"
+    (folder / "net.py").write_text(late + "        return helper.twice(x) + layer.WIDTH\n")
+    first = own.load_class(f"{folder}/net.py:Net", PARTS)
+    other = tmp_path / "second"
+    other.mkdir()
+    (other / "helper.py").write_text("def twice(x):\n    return -1\n")
+    (other / "net.py").write_text("import helper\n\nclass Net:\n    build = loss = helper.twice\n")
+    assert own.load_class(f"{other}/net.py:Net", PARTS).build(4) == -1
+    (folder / "helper.py").unlink()
+    assert first().build(4) == 8 + 3
+
+
+def test_folders_without_init_and_relative_imports(folder):
+    (folder / "models/deep").mkdir(parents=True)
+    (folder / "models/deep/net.py").write_text("from ..size import SIZE\nfrom . import more\n")
+    (folder / "models/deep/more.py").write_text("import models.size as size\nMORE = size.SIZE + 1\n")
+    (folder / "models/size.py").write_text("SIZE = 6\n")
+    text = "import models.deep.net\nfrom models.deep import more\nclass Net:\n"
+    (folder / "net.py").write_text(text + "    build = loss = models.deep.net.SIZE, more.MORE\n")
+    assert own.load_class(f"{folder}/net.py:Net", PARTS).build == (6, 7)
+    found = ["models/deep/more.py", "models/deep/net.py", "models/size.py", "net.py"]
+    assert list(own.local_files(folder / "net.py")) == found
+    assert not list(folder.rglob("*.pyc"))
+
+
+def test_a_file_named_like_what_it_imports(folder):
+    """It does not find itself; a module beside it does find it."""
+    (folder / "numpy.py").write_text("import numpy\n\nclass Net:\n    build = loss = numpy.pi\n")
+    assert 3.14 < own.load_class(f"{folder}/numpy.py:Net", PARTS).build < 3.15
+    (folder / "helper.py").write_text("import net\n\ndef twice(x):\n    return net.Net\n")
+    cls = own.load_class(f"{folder}/net.py:Net", PARTS)
+    assert cls.loss(0) is cls
+
+
+def test_a_name_that_lies_beside_the_file_is_no_package_to_install(folder):
+    (folder / "models").mkdir()
+    for text in ("import models.gone\n", "import parts.gone\n"):
+        (folder / "net.py").write_text(text)
+        with pytest.raises(EdgekdError, match="gone`, which is not beside it") as error:
+            own.load_class(f"{folder}/net.py:Net", PARTS)
+        assert "pip" not in error.value.hint
+    (folder / "net.py").write_text("from helper import gone\n")
+    with pytest.raises(EdgekdError, match="cannot import name 'gone' from 'helper'"):
+        own.load_class(f"{folder}/net.py:Net", PARTS)
+
+
+def test_a_file_is_compiled_by_its_own_future_alone(folder):
+    """Without `from __future__ import annotations` in the file, annotations are objects."""
+    (folder / "net.py").write_text("class Net:\n    width: int\n    build = loss = 1\n")
+    assert own.load_class(f"{folder}/net.py:Net", PARTS).__annotations__ == {"width": int}
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -58,7 +58,22 @@ def test_without_a_baseline_gains_count_from_zero(recipe):
 def test_where_fp32_gains_nothing_only_what_is_no_worse_keeps_it():
     s = scores(noisy_input=20, fp32=20, same=20, worse=19)
     assert retained(s["noisy input"], s["fp32"], s["same"], "psnr")[0] == 1.0
+    lost = scores(noisy_input=20, fp32=19, same=19, worse=18)
+    assert retained(lost["noisy input"], lost["fp32"], lost["same"], "psnr")[0] == 1.0
+    assert retained(lost["noisy input"], lost["fp32"], lost["worse"], "psnr")[0] == 0.0
     assert retained(s["noisy input"], s["fp32"], s["worse"], "psnr")[0] == 0.0
+
+
+@pytest.mark.parametrize("full", [-1.0, 0.0])
+def test_a_metric_that_does_not_count_from_zero_has_no_share(recipe, full):
+    """An error of -1.0 tripled is no 300 % kept."""
+    found = {
+        name: Scores(name, ("a", "b"), {"accuracy": (mean, mean)}, ())
+        for name, mean in (("fp32", full), ("qat-dfd", -3.0))
+    }
+    gate = next(g for g in score_gates(recipe, ClassifyTask({}, 0), found) if g.rule == "share of the FP32 accuracy")
+    assert not gate.held
+    assert gate.problem.hint == "give the task a `baseline`, or a metric that counts from zero"
 
 
 def test_retained_by_formula():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import zlib
 from functools import cached_property
 from typing import Any, Literal
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,10 +120,23 @@ def load_arrays(source: str) -> tuple[tuple[str, ...], Pair, Pair]:
         raise RequestError(
             f"`{source}` has no array {error.args[0].split()[0]}", f"it needs {', '.join(ARRAYS)}"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, BadZipFile, zlib.error) as error:
         raise RequestError(f"`{source}` cannot be read: {error}", "replace that file") from None
-    if x_train.ndim != 3 or x_train.dtype != np.uint8:
-        raise RequestError(f"`x_train` of `{source}` is not (N, H, W) uint8", "store grey pictures")
+    for part, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
+        _check_pair(source, part, x, y)
+    if x_test.shape[1:] != x_train.shape[1:]:
+        raise RequestError(f"`x_test` of `{source}` has pictures of another size than `x_train`", "crop or pad them")
     found = np.unique(y_train)
+    if unknown := sorted(set(np.unique(y_test).tolist()) - set(found.tolist())):
+        raise RequestError(f"`y_test` of `{source}` has class {unknown[0]}, `y_train` has not", "train on every class")
     train, test = ((x, np.searchsorted(found, y)) for x, y in ((x_train, y_train), (x_test, y_test)))
     return tuple(map(str, found)), train, test
+
+
+def _check_pair(source: str, part: str, x: NDArray[Any], y: NDArray[Any]) -> None:
+    """Pictures (N, H, W) uint8 and their classes (N,), whole numbers or words. Raises RequestError."""
+    if x.ndim != 3 or x.dtype != np.uint8 or not x.size:
+        raise RequestError(f"`x_{part}` of `{source}` is not (N, H, W) uint8", "store grey pictures")
+    if y.shape != x.shape[:1] or y.dtype.kind not in "iuU":
+        message = f"`y_{part}` of `{source}` is {y.dtype} {list(y.shape)}, not {len(x)} classes"
+        raise RequestError(message, "store a whole number or a word a picture")

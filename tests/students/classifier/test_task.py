@@ -72,13 +72,27 @@ def test_arrays_of_a_file(tmp_path):
     ("changes", "words"),
     [
         ({"y_test": None}, "has no array y_test"),
-        ({"x_train": np.zeros((4, 28, 28, 3), np.uint8)}, "is not (N, H, W) uint8"),
+        ({"x_train": np.zeros((4, 28, 28, 3), np.uint8)}, "`x_train` of"),
+        ({"x_test": np.zeros((8, 28, 28))}, "is not (N, H, W) uint8"),
+        ({"x_test": np.zeros((8, 28, 27), np.uint8)}, "another size than `x_train`"),
+        ({"y_train": np.arange(39) % 4}, "int64 [39], not 40 classes"),
+        ({"y_test": np.zeros((8, 4), np.int64)}, "int64 [8, 4], not 8 classes"),
+        ({"y_train": np.full(40, 0.5)}, "float64 [40]"),
+        ({"y_test": np.arange(8) % 4 + 4}, "has class 7, `y_train` has not"),
     ],
 )
 def test_arrays_that_do_not_fit(tmp_path, changes, words):
     with pytest.raises(EdgekdError) as error:
         ClassifyTask(digits(tmp_path / "digits.npz", **changes), 0).evalset()
     assert words in error.value.message
+
+
+def test_a_file_that_is_cut_off(tmp_path):
+    data = digits(tmp_path / "digits.npz")
+    whole = (tmp_path / "digits.npz").read_bytes()
+    (tmp_path / "digits.npz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(EdgekdError, match="cannot be read"):
+        ClassifyTask(data, 0).evalset()
 
 
 def test_sources_that_are_not_there_or_not_sheets(tmp_path):
