@@ -10,7 +10,7 @@ import numpy as np
 from edgekd.errors import Problem
 from edgekd.schema.recipe import Recipe
 from edgekd.students.base import Task
-from edgekd.verify.parity import Hop
+from edgekd.verify.parity import INCOMPARABLE, Difference, Hop
 from edgekd.verify.scores import Kept, Scores, retained
 
 
@@ -34,14 +34,15 @@ class Gate:
 def parity_gate(hop: Hop) -> Gate:
     """Every tensor inside its bound; the first that is not is named."""
     first = next((t for t in hop.tensors if not t.inside), None)
-    found = (
-        "all tensors inside"
-        if first is None
-        else f"first beyond is `{first.tensor}`, {first.forced_differing} of {first.size} codes differ, "
-        f"by up to {first.forced_largest}"
-    )
+    found = "all tensors inside" if first is None else f"first beyond is `{first.tensor}`, {_told(first)}"
     hint = "compare that layer's weights, scales and quantizers in the two graphs"
     return Gate(hop.name, "codes within their bounds", found, "the tensor's bound", first is None, hint)
+
+
+def _told(t: Difference) -> str:
+    if t.forced_largest >= INCOMPARABLE:
+        return "which is missing, of another shape or not finite"
+    return f"{t.forced_differing} of {t.size} codes differ, by up to {t.forced_largest}"
 
 
 def score_gates(recipe: Recipe, task: Task, scores: dict[str, Scores]) -> Iterator[Gate]:
