@@ -157,7 +157,7 @@ def test_damaged_weights_in_the_store(jetson, store, cli, tmp_path, snapshot):
     import shutil
 
     copy = shutil.copytree(store / ".store", tmp_path / "runs/.store")
-    weights = next(copy.glob("teach-*/weights.safetensors"))
+    weights = copy / jetson.bundle.manifest.steps["teach fp32"] / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     args = ("compress", "--target", "raspberry-pi-5", "--json", *tiny_set())
     assert told(cli(*args), tmp_path) == snapshot
@@ -191,13 +191,13 @@ def test_a_damaged_checkpoint(cli, tmp_path, snapshot):
 def test_ctrl_c(tmp_path, snapshot):
     """In the middle of training: two lines, exit code 130."""
     process = subprocess.Popen(
-        command("compress", "--target", "jetson", "--json", *tiny_set()), cwd=tmp_path, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        command("compress", "--target", "jetson", "--json", *tiny_set(), "--set", "train.steps=5000"), cwd=tmp_path,
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     deadline = time.monotonic() + 120
-    while not list((tmp_path / "runs/.store").glob("teach-*.part")) and time.monotonic() < deadline:
+    checkpoint = "teach-*.part/checkpoint.pt"
+    while not list((tmp_path / "runs/.store").glob(checkpoint)) and time.monotonic() < deadline:
         time.sleep(0.02)
-    time.sleep(1.5)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert told(subprocess.CompletedProcess([], process.returncode, out, err), tmp_path) == snapshot

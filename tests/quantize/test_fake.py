@@ -158,7 +158,7 @@ def test_the_two_ways_to_the_gradient_agree(per_channel):
     torch.manual_seed(0)
     weight = torch.randn(4, 3, 3, 3)
     whole, channels = (WeightQuantizer(weight_grid(arithmetic(), 4), per, weight) for per in ("tensor", "channel"))
-    channels.log_scale.data.fill_(float(whole.log_scale))
+    channels.log_scale.data.fill_(whole.log_scale.item())
     grads = []
     for quantizer in (whole, channels):
         x = weight.clone().requires_grad_()

@@ -1,4 +1,7 @@
-"""Random small networks in power-of-two arithmetic: one answer from fake quantization to ONNX Runtime."""
+"""Random small networks in power-of-two arithmetic: one answer from fake quantization to ONNX Runtime.
+
+No exponential is among the blocks: its last bit differs between libraries, and a value on a tie shows it.
+"""
 
 import numpy as np
 import onnx
@@ -11,14 +14,14 @@ from edgekd.quantize.export import export_quantized, trained_codes
 from edgekd.quantize.insert import calibrate, insert
 from edgekd.schema.io import IoRecord, TensorInput, TensorOutput
 from edgekd.schema.targets import find_target
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 WIDTH = 4
 BLOCKS = (
-    "conv", "depthwise", "norm", "relu", "sigmoid gate", "skip", "concat", "pool", "up", "split", "scale", "dead",
+    "conv", "depthwise", "norm", "relu", "gate", "skip", "concat", "pool", "up", "split", "scale", "dead",
 )  # fmt: skip
 block = st.sampled_from(BLOCKS)
 
@@ -53,8 +56,8 @@ class Random(nn.Module):
         match kind:
             case "relu":
                 return F.relu(y)
-            case "sigmoid gate":
-                return y * torch.sigmoid(conv(y))
+            case "gate":
+                return y * F.relu(conv(y))
             case "skip":
                 return F.relu(other + conv(y))
             case "concat":
@@ -67,12 +70,15 @@ class Random(nn.Module):
                 first, second = y.chunk(2, 1)
                 return torch.cat([F.relu(second), first], 1)
             case "scale":
-                return y * 0.5 - y.sigmoid()
+                return y * 0.5 - F.relu(y)
             case _:
                 return conv(y)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SEARCH = (Phase.explicit, Phase.reuse, Phase.generate)  # an example takes seconds: none is made smaller
+
+
+@settings(max_examples=12, deadline=None, phases=SEARCH, suppress_health_check=[HealthCheck.too_slow])
 @given(
     blocks=st.lists(block, min_size=1, max_size=5), side=st.sampled_from([1, 5, 8]), seed=st.integers(0, 99),
     target=st.sampled_from(["x86:onnxruntime", "x86", "jetson"]), constant=st.booleans(),
