@@ -193,6 +193,7 @@ def test_ctrl_c(tmp_path, snapshot):
     process = subprocess.Popen(
         command("compress", "--target", "jetson", "--json", *tiny_set(), "--set", "train.steps=5000"), cwd=tmp_path,
         text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )  # fmt: skip
     deadline = time.monotonic() + 120
     checkpoint = "teach-*.part/checkpoint.pt"
