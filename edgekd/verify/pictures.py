@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -95,4 +96,7 @@ def _file(name: str) -> str:
 
 
 def _save(path: Path, picture: Picture) -> None:
-    Image.fromarray(picture).save(path, optimize=True)
+    """Whole at once: another process may be reading the run's folder."""
+    buffer = BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG", optimize=True)
+    write_atomic(path, buffer.getvalue())
