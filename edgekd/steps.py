@@ -48,6 +48,8 @@ def check_untrained(plan: Plan, part: Path) -> None:
     trained, deployed = capture(net, small), capture(net, example(plan.io))
     check_record(plan.io, len(small), deployed.gives)
     same_graph(trained, deployed)
+    for path in student.taps:
+        trained.tap(path)
     keep = shipped.recipe.quantize.keep
     portable = export_quantized(net, None, shipped.arithmetic, _ranges(plan), plan.io, keep)
     graph = Graph(portable.model)

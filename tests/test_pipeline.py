@@ -10,7 +10,7 @@ from pathlib import Path
 import edgekd
 import numpy as np
 import pytest
-from edgekd.errors import GateFailedError
+from edgekd.errors import GateFailedError, RequestError
 from edgekd.graph.model import Graph, read_model
 from edgekd.pipeline import Result
 
@@ -52,6 +52,19 @@ def test_an_arm_in_other_bits_is_called_simulated_everywhere(jetson: Result, sto
     assert max(codes.values()) == 7
     scores = result.verification.scores
     assert scores["w4"].mean("psnr") < scores["ptq"].mean("psnr")
+
+
+def test_a_tap_that_is_no_module_is_told_before_anything_is_trained(tmp_path: Path):
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "from edgekd.students.qdr.task import DenoiseTask\n"
+        "from edgekd.students.qdr.training import RestorationStudent\n"
+        "class Mistaken(RestorationStudent):\n    taps = ('nowhere',)\n"
+    )
+    own = (f"student={mine}:Mistaken", f"task={mine}:DenoiseTask")
+    with pytest.raises(RequestError, match="no module `nowhere` to tap"):
+        edgekd.compress("qdr", "jetson", overrides=(*TINY, *own), out=tmp_path / "runs")
+    assert not list((tmp_path / "runs/.store").glob("teach-*"))
 
 
 def test_a_failed_gate_raises_from_python(jetson: Result, store: Path):

@@ -22,17 +22,17 @@ from edgekd.quantize.operators import (
     READS_CONSTANTS,
     SAME,
     WEIGHTED,
+    is_grouped_transpose,
     is_size,
     is_tensor,
     moves,
     normalise,
     onnx_type,
-)  # fmt: skip
+)
 from edgekd.quantize.placement import Op
 from edgekd.quantize.quiet import silence
 
 _LIBRARIES = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
-_NOT_FOLDED = "conv_transpose"
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,7 @@ class _View:
             return False
         if onnx_type(source) == "Gemm":  # of more dimensions, the norm's channels are not the last ones
             return bool(source.meta["val"].dim() == 2)
-        return not (_NOT_FOLDED in str(source.target) and (*source.args, *[1] * 7)[6] != 1)
+        return not is_grouped_transpose(source)
 
     def _operator(self, node: fx.Node) -> None:
         kind = onnx_type(node)

@@ -14,9 +14,9 @@ from edgekd.errors import RequestError, nearest
 from edgekd.quantize.capture import Captured, line
 from edgekd.quantize.fake import ActivationQuantizer, Mode, SharedQuantizer
 from edgekd.quantize.grid import Grid, activation_grid, weight_grid
-from edgekd.quantize.operators import BATCH_NORM, DROPOUTS, WEIGHTED
+from edgekd.quantize.operators import BATCH_NORM, DROPOUTS, WEIGHTED, is_grouped_transpose
 from edgekd.quantize.placement import KNOWN_RANGES, Op, nonnegative, place
-from edgekd.quantize.weighted import Norm, QuantWeighted, Settings, is_grouped_transpose
+from edgekd.quantize.weighted import Norm, QuantWeighted, Settings
 from edgekd.schema.recipe import Calibration
 from edgekd.schema.target import Arithmetic
 
@@ -187,7 +187,7 @@ def _insert_weighted(
     weight_name, bias_name = _names(node)
     tensors = module.get_parameter(weight_name), module.get_parameter(bias_name) if bias_name else None
     norm = _norm(module, end) if end.target is BATCH_NORM else None
-    per = "tensor" if is_grouped_transpose(op.type, node) else arithmetic.weights.per
+    per = "tensor" if is_grouped_transpose(node) else arithmetic.weights.per
     flat = op.type != "Gemm" or node.meta["val"].dim() == 2
     settings = Settings(op.type, node.target, (weight_name, bias_name), tuple(node.args[3:]), flat)
     operator = QuantWeighted(settings, tensors, grid, per, source, norm)

@@ -94,6 +94,12 @@ def moves(node: fx.Node) -> bool:
     return onnx_type(node) in MOVES and node.target is not _aten.upsample_bilinear2d.vec
 
 
+def is_grouped_transpose(node: fx.Node) -> bool:
+    """Whether a node is a ConvTranspose of several groups, whose channels do not lie along one axis of its weight."""
+    groups = node.args[6] if len(node.args) > 6 else 1
+    return onnx_type(node) == "ConvTranspose" and bool(groups != 1)
+
+
 def is_tensor(node: fx.Node) -> bool:
     """Whether a node makes a tensor of real numbers: not a size, an index, a mask, a list of parts."""
     value = node.meta.get("val", torch.empty(0))

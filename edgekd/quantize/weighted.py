@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from edgekd.quantize.fake import ActivationQuantizer, WeightQuantizer, constant, dequantize
 from edgekd.quantize.grid import Grid
@@ -27,11 +27,6 @@ class Settings:
     options: tuple[Any, ...]
     flat: bool = True
     """False: a Linear on more than two dimensions, which ONNX writes as MatMul and Add."""
-
-
-def is_grouped_transpose(kind: str, node: fx.Node) -> bool:
-    """Whether a node is a ConvTranspose of several groups, whose channels do not lie along one axis."""
-    return kind == "ConvTranspose" and bool((*node.args, *[1] * 7)[6] != 1)
 
 
 class Norm(nn.Module):
