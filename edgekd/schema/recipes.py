@@ -64,5 +64,7 @@ def arm_arithmetic(recipe: Recipe, arm: str, engine: Engine) -> Arithmetic:
     for bits in (arithmetic.weights.bits, *kept):
         weights = arithmetic.weights.model_copy(update={"bits": bits})
         if reason := unrunnable(arithmetic.model_copy(update={"weights": weights}), engine.sub_byte):
-            raise RequestError(reason, f"set `arms.{arm}.arithmetic.simulated = true`")
+            raise RequestError(
+                reason, f"set `arms.{arm}.arithmetic.simulated = true`: they are trained in 8-bit containers"
+            )
     return arithmetic

@@ -88,7 +88,7 @@ def unrunnable(arithmetic: Arithmetic, sub_byte: tuple[int, ...]) -> str:
     if arithmetic.simulated or (activations == 8 and weights in (8, *sub_byte)):
         return ""
     which = f"{weights}-bit weights" if weights != 8 else f"{activations}-bit activations"
-    return f"no engine here runs {which}; set `simulated = true` to train them in 8-bit containers"
+    return f"no engine here runs {which} as they are"
 
 
 class StandIn(Strict):
@@ -116,7 +116,7 @@ class Engine(Strict):
     @model_validator(mode="after")
     def _bits_run(self) -> Engine:
         if reason := unrunnable(self.arithmetic, self.sub_byte):
-            raise ValueError(reason)
+            raise ValueError(f"{reason}; set `simulated = true` to train them in 8-bit containers")
         return self
 
 
