@@ -112,7 +112,7 @@ def parity(folder: Path) -> tuple[float, float]:
     """Seconds of one comparison of 8 images; the share of equal codes."""
     graph, probes = Graph(read_model(folder / "int8.onnx")), images()
     tensors = [node.output[0] for node in graph.codes()]
-    session = ort.Session.exposing(folder / "int8.onnx", tensors, optimise=False, threads=1)
+    session = ort.Session(folder / "int8.onnx", tensors, optimise=False, threads=1)
     traces = [session.run(x) for x in probes]
     equal = compare("ONNX Runtime", graph, probes, traces).equal
     return median(timed(lambda: compare("ONNX Runtime", graph, probes, traces)) for _ in range(3)), equal

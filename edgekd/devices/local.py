@@ -46,7 +46,7 @@ def open_session(runner: str, model: Path, options: dict[str, Any], expose: list
     if not can_run(runner):
         raise MissingError(f"`{package}` is not installed", f"pip install edgekd[{package}]")
     module = import_module(f"edgekd.runners.{runner}")
-    return module.Session.exposing(model, expose, **options) if expose else module.Session(model, **options)
+    return module.Session(model, tuple(expose or ()), **options)
 
 
 def is_board(reach: Reach) -> bool:

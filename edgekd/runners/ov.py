@@ -1,15 +1,20 @@
-"""Run an OpenVINO IR or ONNX file with OpenVINO on the CPU."""
+"""Run an OpenVINO IR or ONNX file with OpenVINO."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import openvino
-from numpy.typing import NDArray
 
-Arrays = dict[str, NDArray[Any]]
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    Arrays = dict[str, NDArray[Any]]
+
 TOOL = f"OpenVINO {openvino.get_version().split('-')[0]}, CPU"
 
 
@@ -24,28 +29,34 @@ def settings(threads: int) -> dict[str, Any]:
 
 
 class Session:
-    """A compiled model. Option: `threads`."""
+    """A compiled model that also gives out the tensors in `expose`."""
 
-    def __init__(self, model: Path, threads: int = 1, _expose: tuple[str, ...] = ()) -> None:
+    def __init__(self, model: Path, expose: Sequence[str] = (), threads: int = 1) -> None:
         core = openvino.Core()
         network = core.read_model(str(model))
-        if _expose:
-            known = {name for port in network.outputs for name in port.get_names()}
-            network.add_outputs([name for name in _expose if name not in known])
+        known = {name for port in network.outputs for name in port.get_names()}
+        if new := [name for name in expose if name not in known]:
+            network.add_outputs(new)
         self.compiled = core.compile_model(network, "CPU", settings(threads))
         self._request = self.compiled.create_infer_request()
 
-    @classmethod
-    def exposing(cls, model: Path, tensors: list[str], **options: Any) -> Session:
-        """A session that gives these tensors out too."""
-        return cls(model, _expose=tuple(tensors), **options)
+    def feed(self, inputs: Arrays) -> Any:
+        """Inputs as the runtime takes them."""
+        return inputs
+
+    def call(self, fed: Any) -> Any:
+        """One inference."""
+        return self._request.infer(fed)
+
+    def read(self, raw: Any) -> Arrays:
+        """Outputs by name."""
+        return {name: np.array(value) for port, value in raw.items() for name in port.get_names()}
 
     def run(self, inputs: Arrays) -> Arrays:
         """Outputs by name."""
-        results = self._request.infer(inputs)
-        return {name: np.array(value) for port, value in results.items() for name in port.get_names()}
+        return self.read(self.call(self.feed(inputs)))
 
-    def layers(self) -> list[tuple[str, str]]:
+    def precisions(self) -> list[tuple[str, str]]:
         """Type and precision of every layer as it runs."""
         infos = (op.get_rt_info() for op in self.compiled.get_runtime_model().get_ops())
         return [(info["layerType"].astype(str), info["runtimePrecision"].astype(str)) for info in infos]

@@ -98,7 +98,7 @@ def answers(quantized: Quantized, inputs: tuple[Tensor, ...]) -> list[Tensor]:
 
 def unoptimised(model: onnx.ModelProto, tensors: list[str], inputs: dict[str, Array], folder: Path) -> dict[str, Array]:
     onnx.save(model, folder / "graph.onnx")
-    return ort.Session.exposing(folder / "graph.onnx", tensors, optimise=False).run(inputs)
+    return ort.Session(folder / "graph.onnx", tensors, optimise=False).run(inputs)
 
 
 @pytest.mark.parametrize("name", zoo.NETS)

@@ -44,7 +44,7 @@ class OpenVino:
         (out / "source.onnx").unlink()
         session = ov.Session(out / "model.xml")
         session.run(job.inputs[0])
-        weighted = [precision for kind, precision in session.layers() if kind in _WEIGHTED]
+        weighted = [precision for kind, precision in session.precisions() if kind in _WEIGHTED]
         int8 = sum(precision in ("u8", "i8") for precision in weighted)
         return Artifact(
             backend="openvino",
