@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import onnx
@@ -10,8 +11,10 @@ from pydantic import Field
 
 from edgekd.backends.base import Artifact, Job, check_operators
 from edgekd.backends.tensorrt import rules
+from edgekd.backends.tensorrt.reasons import reasons
 from edgekd.errors import Problem, ProblemsError
 from edgekd.graph.model import Graph
+from edgekd.graph.reasons import Reason
 from edgekd.graph.rewrite import float_biases
 from edgekd.resources import sha256
 from edgekd.schema.base import Strict
@@ -36,6 +39,10 @@ class TensorRt:
     def check(self, graph: Graph, engine: Engine) -> list[Problem]:
         """Operators, opset, and the placement of every Q/DQ pair in the graph as TensorRT will read it."""
         return [*check_operators(graph, engine), *rules.check(Graph(float_biases(graph)))]
+
+    def reasons(self, graph: Graph, machines: Sequence[str]) -> Iterator[Reason]:
+        """What keeps the graph slow on hosts of these kinds (`uname -m`)."""
+        return reasons(graph, machines)
 
     def compile(self, job: Job, options: TrtOptions, out: Path) -> Artifact:
         """Write the kit. Raises ProblemsError when the rewritten graph breaks a rule."""

@@ -13,6 +13,7 @@ from edgekd.graph.rewrite.codes import pack_weights, signed_activations, unpack_
 from edgekd.graph.rewrite.edit import drop_unused
 from edgekd.graph.rewrite.half import half_floats
 from edgekd.graph.rewrite.opset import with_opset
+from edgekd.graph.rewrite.pairs import without_pairs
 
 __all__ = [
     "drop_unused",
@@ -24,4 +25,5 @@ __all__ = [
     "unpack_weights",
     "unsigned_activations",
     "with_opset",
+    "without_pairs",
 ]
