@@ -12,6 +12,9 @@ NAME = "verify"
 
 def main(
     run: Annotated[Path, typer.Argument(help="The folder that `edgekd compress` printed.")],
+    every: Annotated[
+        bool, typer.Option("--every-tensor", help="Look at all tensors, in large networks too (a compile each).")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Check a bundle's files, the parity of every conversion, the scores and the gates. Needs no torch.
@@ -24,7 +27,7 @@ def main(
     from edgekd.verify.check import verify
 
     bundle = Bundle(run)
-    found = verify(bundle)
+    found = verify(bundle, every=every)
     bundle.ledger.add(found.figures)
     if found.figures:
         write_report(bundle)
@@ -39,6 +42,8 @@ def main(
             summary.print_scores(bundle, found.figures)
             print()
             summary.print_parity(found.figures)
+            print()
+            summary.print_worst(bundle, found.figures)
             print()
         summary.print_skipped(found.skipped)
         held = sum(gate.held for gate in found.gates)

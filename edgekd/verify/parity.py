@@ -82,18 +82,18 @@ def compare(
     traces: Sequence[Mapping[str, Array]],
     beyond_one: float = 0.0,
     rounding: golden.Rounding = "rne_f32",
+    bounds: Mapping[str, float] | None = None,
 ) -> Hop:
     """Compare an engine's traces, one for each probe, with the golden interpreter's.
 
     `beyond_one` is the share of a tensor's codes that may differ by more than one; `rounding` is the engine's. A tensor
     that a trace lacks differs everywhere, by `INCOMPARABLE`. Float outputs may lack in all traces beside codes, since
-    training notes only codes.
+    training notes only codes. `bounds`: the tensors to compare, and the share of each that may differ; else all.
     """
     own = [golden.run(graph, x, rounding=rounding) for x in inputs]
     forced = [golden.run(graph, x, trace, rounding) for x, trace in zip(inputs, traces, strict=True)]
-    bounds = {node.output[0]: allowed_share(graph, node, rounding) for node in graph.codes()}
     noted = any(name in trace for trace in traces for name in graph.outputs)
-    bounds |= dict.fromkeys(graph.outputs if noted or not bounds else (), OUTPUT_SHARE)
+    bounds = all_bounds(graph, rounding, outputs=noted) if bounds is None else bounds
     steps = {output.name: _steps(output, [trace[output.name] for trace in own]) for output in graph.io.outputs}
     tensors = []
     for tensor, bound in bounds.items():
@@ -113,6 +113,12 @@ def compare(
             )
         )
     return Hop(name, tuple(tensors))
+
+
+def all_bounds(graph: Graph, rounding: golden.Rounding, outputs: bool = True) -> dict[str, float]:
+    """Every tensor of codes with the share that may differ, in the graph's order; then the float outputs."""
+    bounds = {node.output[0]: allowed_share(graph, node, rounding) for node in graph.codes()}
+    return bounds | dict.fromkeys(graph.outputs if outputs or not bounds else (), OUTPUT_SHARE)
 
 
 def _steps(output: Output, golden_values: Sequence[Array]) -> Array:
