@@ -11,7 +11,7 @@ from edgekd.students.classifier.task import ClassifyTask
 def test_gates_and_hops_hold(classified):
     assert classified.verification.failures == []
     rules = [gate.rule for gate in classified.verification.gates if gate.subject == "qat-dfd"]
-    assert rules == ["accuracy", "share of the FP32 accuracy"]
+    assert rules == ["accuracy", "share of the FP32 accuracy", "worst group against FP32"]
     assert all(hop.equal > 0.99 for hop in classified.verification.hops)
 
 
