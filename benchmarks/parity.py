@@ -134,14 +134,6 @@ def hops(found: Exported, placement: str, out: Path) -> Iterator[tuple[str, Trac
     yield "golden → golden, tfl_double", [golden.run(found.graph, x, rounding="tfl_double") for x in found.inputs]
 
 
-def operator(graph: Graph, tensor: str) -> str:
-    """Type of the operator whose result a tensor of codes holds; a Relu belongs to what feeds it."""
-    node = graph.maker.get(graph.maker[tensor].input[0])
-    while node is not None and node.op_type in ("Relu", "Clip"):
-        node = graph.maker.get(node.input[0])
-    return "input" if node is None else node.op_type
-
-
 def rows(name: str, arithmetic: str, placement: str, found: Exported, out: Path) -> Iterator[Row]:
     for hop, traced in hops(found, placement, out):
         about = {"net": name, "arithmetic": arithmetic, "placement": placement, "hop": hop}
@@ -152,7 +144,7 @@ def rows(name: str, arithmetic: str, placement: str, found: Exported, out: Path)
         tensors = [t for t in compare(hop, found.graph, found.inputs, traced).tensors if t.tensor in codes]
         kinds: dict[str, list[Difference]] = {}
         for t in tensors:
-            kinds.setdefault(operator(found.graph, t.tensor), []).append(t)
+            kinds.setdefault(t.operator, []).append(t)
         yield about | {
             "tensors": len(tensors),
             "codes": sum(t.size for t in tensors),

@@ -40,6 +40,8 @@ class Difference:
     """In codes, the reference given this engine's codes for everything before the tensor."""
     bound: float
     bound_beyond_one: float
+    operator: str = ""
+    """Type of the operator that made it, a Relu or Clip left aside; `input` where a quantizer alone did."""
 
     @property
     def inside(self) -> bool:
@@ -73,6 +75,23 @@ class Hop:
     def plain(self) -> list[dict[str, Any]]:
         """The tensors as JSON types."""
         return [asdict(t) | {"inside": t.inside} for t in self.tensors]
+
+    def by_operator(self) -> list[dict[str, Any]]:
+        """What each type of operator makes of the same inputs: tensors, codes, differing, the largest; worst first."""
+        kinds: dict[str, list[Difference]] = {}
+        for t in self.tensors:
+            kinds.setdefault(t.operator, []).append(t)
+        rows = [
+            {
+                "operator": kind,
+                "tensors": len(found),
+                "codes": sum(t.size for t in found),
+                "differing": sum(t.forced_differing for t in found),
+                "largest": max(t.forced_largest for t in found),
+            }
+            for kind, found in kinds.items()
+        ]
+        return sorted(rows, key=lambda row: -row["differing"] / max(1, row["codes"]))
 
 
 def compare(
@@ -110,6 +129,7 @@ def compare(
                 forced_largest=int(local.max(initial=0)),
                 bound=bound,
                 bound_beyond_one=beyond_one,
+                operator=_operator(graph, tensor),
             )
         )
     return Hop(name, tuple(tensors))
@@ -119,6 +139,14 @@ def all_bounds(graph: Graph, rounding: golden.Rounding, outputs: bool = True) ->
     """Every tensor of codes with the share that may differ, in the graph's order; then the float outputs."""
     bounds = {node.output[0]: allowed_share(graph, node, rounding) for node in graph.codes()}
     return bounds | dict.fromkeys(graph.outputs if outputs or not bounds else (), OUTPUT_SHARE)
+
+
+def _operator(graph: Graph, tensor: str) -> str:
+    """Type of the operator whose result a tensor holds; a Relu or Clip belongs to what feeds it."""
+    node = graph.maker.get(tensor)
+    while node is not None and node.op_type in ("QuantizeLinear", "DequantizeLinear", "Relu", "Clip"):
+        node = graph.maker.get(node.input[0])
+    return "input" if node is None else node.op_type
 
 
 def _steps(output: Output, golden_values: Sequence[Array]) -> Array:

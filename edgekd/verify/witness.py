@@ -60,7 +60,12 @@ def _worst(bundle: Bundle, task: Task, what: str, subject: str, found: list[Loss
 
 
 def _parity(bundle: Bundle, hop: Hop) -> Figure:
-    details = {"largest": hop.largest, "first_beyond": hop.first_beyond, "tensors": hop.plain()}
+    details = {
+        "largest": hop.largest,
+        "first_beyond": hop.first_beyond,
+        "operators": hop.by_operator(),
+        "tensors": hop.plain(),
+    }
     return _figure(bundle, "parity", hop.name, hop.equal, "", "share of equal codes over all tensors, end to end",
                    n=sum(t.size for t in hop.tensors), details=details)  # fmt: skip
 
