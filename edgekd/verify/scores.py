@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,8 @@ from edgekd.measure.statistics import bootstrap
 from edgekd.schema.io import IoRecord
 from edgekd.students.base import Sample, Task
 
-Run = Callable[[dict[str, Array]], dict[str, Array]]
+Answers = Callable[[Iterable[dict[str, Array]]], Iterable[dict[str, Array]]]
+"""From inputs to outputs, in their order; a device gets them all at once."""
 Kept = tuple[float, tuple[float, float]]
 """A share and its interval."""
 
@@ -37,11 +38,10 @@ class Scores:
         return bootstrap(np.array(self.values[metric]), lambda rows: float(rows.mean()))
 
 
-def score(subject: str, task: Task, io: IoRecord, samples: Sequence[Sample], run: Run | None) -> Scores:
-    """Run and score; without `run` the raw samples themselves are scored."""
-    predictions = tuple(
-        sample.raw if run is None else task.decode(run(task.encode(sample.raw, io)), io) for sample in samples
-    )
+def score(subject: str, task: Task, io: IoRecord, samples: Sequence[Sample], answers: Answers | None) -> Scores:
+    """Run and score; without `answers` the raw samples themselves are scored."""
+    outputs = answers(task.encode(sample.raw, io) for sample in samples) if answers else ()
+    predictions = tuple(task.decode(o, io) for o in outputs) if answers else tuple(s.raw for s in samples)
     rows = [task.score(p, sample.truth) for p, sample in zip(predictions, samples, strict=True)]
     order = sorted(rows[0], key=lambda metric: metric != task.metric)  # the task's own first
     values = {metric: tuple(float(row[metric]) for row in rows) for metric in order}
