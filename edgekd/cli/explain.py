@@ -18,7 +18,7 @@ SHOWN = 12
 
 
 def main(
-    path: Annotated[Path, typer.Argument(help="A run's folder, or any ONNX file with Q/DQ pairs.")],
+    path: Annotated[Path, typer.Argument(help="A run's folder, or any quantized model file.")],
     engine: Annotated[
         str | None, typer.Option(help="An engine installed here; else the run's own, or every one that is installed.")
     ] = None,
@@ -33,8 +33,9 @@ def main(
 
     from edgekd.cli import console
     from edgekd.explain.sources import explain_file, explain_run
+    from edgekd.verify.foreign import is_model
 
-    found = explain_file(path, engine, runs) if path.suffix == ".onnx" else explain_run(path, engine, runs)
+    found = explain_file(path, engine, runs) if is_model(path) else explain_run(path, engine, runs)
     if json:
         console.emit({"explanations": [asdict(each) | {"layers_ms": each.layers_ms} for each in found]})
         return

@@ -15,6 +15,10 @@ from edgekd.graph.executed import PAIR, WEIGHTED, Ran, owners, weighted
 from edgekd.graph.model import Graph, attributes
 
 CLASSES = ("weighted, int8", "weighted, float", "other, int8", "other, float", "quantize and dequantize", "layout")
+ALIKE = 1.5
+"""How far apart two layers' shapes may be, in octaves, for one to be judged by the other; ours."""
+WEIGHTS = (1, 1, 1, 0.25)
+"""Of output channels, inputs, window and places: the rate hardly depends on the last."""
 _PAIRS = (*PAIR, "FakeQuantize")
 
 
@@ -80,8 +84,8 @@ class Costs:
             have = _shape(self.graph, other, 1)
             if other is node or have[0] != want[0] or (lanes > 1 and have[1] % lanes):
                 continue
-            apart = sum(abs(log2(a / b)) for a, b in zip(have[1:], want[1:], strict=True))
-            if best is None or apart < best[0]:
+            apart = sum(w * abs(log2(a / b)) for w, a, b in zip(WEIGHTS, have[1:], want[1:], strict=True))
+            if apart <= ALIKE and (best is None or apart < best[0]):
                 best = apart, prod(want[1:]) * layer.ms / prod(have[1:]), other.output[0]
         return None if best is None else best[1:]
 
@@ -104,19 +108,19 @@ def _is_plain(graph: Graph, node: onnx.NodeProto) -> bool:
     return node.op_type in ("Add", "Mul") and len({graph.shapes.get(n) for n in (*node.input, node.output[0])}) == 1
 
 
-def _shape(graph: Graph, node: onnx.NodeProto, lanes: int) -> tuple[str, int, int, int]:
-    """What kind of work; then output channels, products summed for each output, places."""
+def _shape(graph: Graph, node: onnx.NodeProto, lanes: int) -> tuple[str, int, int, int, int]:
+    """What kind of work; then output channels, inputs to each, window, places."""
     out, convolves = graph.shapes[node.output[0]], node.op_type.startswith("Conv")
     channels = out[1] if convolves or len(out) == 4 else out[-1]
     if node.op_type not in WEIGHTED:
-        return "sum", channels, 1, prod(out) // channels
+        return "sum", channels, 1, 1, prod(out) // channels
     alone = convolves and attributes(node).get("group", 1) > 1
-    summed = max(1, macs(graph, node) // prod(out))
-    if lanes > 1 and not alone:
-        window = prod(graph.shapes[node.input[1]][2:])
-        inputs = summed // window
-        summed = window * (_rounded(inputs, lanes) if 2 * inputs >= lanes else inputs)  # a picture's 3 stay 3
-    return "channels apart" if alone else "product", _rounded(channels, lanes), summed, prod(out) // channels
+    window = prod(graph.shapes[node.input[1]][2:]) if convolves else 1
+    inputs = max(1, macs(graph, node) // prod(out) // window)
+    if lanes > 1 and not alone and 2 * inputs >= lanes:  # a picture's 3 stay 3
+        inputs = _rounded(inputs, lanes)
+    kind = "channels apart" if alone else "product"
+    return kind, _rounded(channels, lanes), inputs, window, prod(out) // channels
 
 
 def _rounded(count: int, lanes: int) -> int:

@@ -38,3 +38,13 @@ def drop_unused(model: onnx.ModelProto) -> onnx.ModelProto:
     del model.graph.initializer[:]
     model.graph.initializer.extend(kept)
     return model
+
+
+def read_nodes(model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto]) -> list[onnx.NodeProto]:
+    """The operators whose results something reads."""
+    read, kept = {value.name for value in model.graph.output}, list[onnx.NodeProto]()
+    for node in reversed(list(nodes)):
+        if read & {*node.output}:
+            kept.append(node)
+            read |= {*node.input}
+    return kept[::-1]
