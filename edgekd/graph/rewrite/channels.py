@@ -86,6 +86,11 @@ class Channels:
         self._join(wide, node.output[0])
 
     @cached_property
+    def fixed_groups(self) -> set[str]:
+        """The groups that stay as they are."""
+        return {self.root(name) for name in self.fixed}
+
+    @cached_property
     def members(self) -> dict[str, list[str]]:
         """The tensors of each group."""
         out: dict[str, list[str]] = {}
@@ -96,7 +101,7 @@ class Channels:
 
     def wanted(self, lanes: int, least: int) -> dict[str, int]:
         """New channel counts by group: those of `least` to `lanes` channels; then what is spread."""
-        fixed, out = {self.root(name) for name in self.fixed}, dict[str, int]()
+        fixed, out = self.fixed_groups, dict[str, int]()
         for root, names in self.members.items():
             count = self.graph.shapes[names[0]][1]
             if root not in fixed and least <= count < lanes:
@@ -133,23 +138,49 @@ def fill_channels(graph: Graph, lanes: int, least: int, inputs: int = 1) -> tupl
 
     What reads them has zeros in its weights there, so every code stays. A map of one channel that is only spread over
     others is made as often as they are. Few channels that come from elsewhere, as a picture's, are padded to a multiple
-    of `inputs`. Also given: the true channel counts of the tensors that changed.
+    of `inputs`; fewer than `least` that leave the convolutions are cut out of `lanes`. Also given: the true channel
+    counts of the tensors that changed.
     """
     channels = Channels(graph)
     wanted = channels.wanted(lanes, least)
-    model, constants, nodes = copy_of(graph), dict[str, Array](), list[onnx.NodeProto]()
+    model, constants, nodes, cut = copy_of(graph), dict[str, Array](), list[onnx.NodeProto](), dict[str, str]()
     for node in model.graph.node:
         if node.op_type == "Conv" and channels.is_writable(node):
             inside, outside = (wanted.get(channels.root(name)) for name in (node.input[0], node.output[0]))
             count = graph.shapes[node.input[0]][1]
+            leaves = not outside and channels.root(node.output[0]) in channels.fixed_groups
+            if leaves and (quantize := _leaves(graph, node, least)) is not None:
+                outside = lanes
+                cut[quantize] = node.output[0]
             if not inside and attributes(node).get("group", 1) == 1 and count < lanes and count % inputs:
                 inside = -(-count // inputs) * inputs
                 nodes += _padded(graph, node, inside - count, constants)
             if inside or outside:
                 nodes += _filled(graph, node, inside, outside, constants)
         nodes.append(node)
+        if node.output[0] in cut:
+            nodes += _cut(graph, node, cut[node.output[0]], constants)
     true = {n: graph.shapes[n][1] for root in wanted for n in channels.members[root]}
-    return onnx.shape_inference.infer_shapes(finish(model, read_nodes(model, nodes), constants, set(true))), true
+    return onnx.shape_inference.infer_shapes(
+        finish(model, read_nodes(model, nodes), constants, {*true, *cut.values()})
+    ), true
+
+
+def _leaves(graph: Graph, node: onnx.NodeProto, least: int) -> str | None:
+    """The codes of a Conv with fewer than `least` output channels, where nothing else reads it."""
+    readers = graph.readers.get(node.output[0], [])
+    alone = len(readers) == 1 and readers[0].op_type == "QuantizeLinear" and node.output[0] not in graph.outputs
+    group = attributes(node).get("group", 1)
+    return readers[0].output[0] if alone and group == 1 and graph.shapes[node.output[0]][1] < least else None
+
+
+def _cut(graph: Graph, quantize: onnx.NodeProto, made: str, constants: dict[str, Array]) -> list[onnx.NodeProto]:
+    """Keep the first channels of the codes, as many as the Conv really makes."""
+    codes, count = quantize.output[0], graph.shapes[made][1]
+    names = [f"{codes}.{part}" for part in ("from", "to", "axis")]
+    constants |= {n: np.array([v], np.int64) for n, v in zip(names, (0, count, 1), strict=True)}
+    quantize.output[0] = f"{codes}.filled"
+    return [onnx.helper.make_node("Slice", [quantize.output[0], *names], [codes])]
 
 
 def _padded(graph: Graph, node: onnx.NodeProto, more: int, constants: dict[str, Array]) -> list[onnx.NodeProto]:

@@ -41,10 +41,7 @@ def drop_unused(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def read_nodes(model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto]) -> list[onnx.NodeProto]:
-    """The operators whose results something reads."""
-    read, kept = {value.name for value in model.graph.output}, list[onnx.NodeProto]()
-    for node in reversed(list(nodes)):
-        if read & {*node.output}:
-            kept.append(node)
-            read |= {*node.input}
-    return kept[::-1]
+    """The operators without each DequantizeLinear that nothing reads any more."""
+    all_nodes = list(nodes)
+    read = {name for node in all_nodes for name in node.input} | {value.name for value in model.graph.output}
+    return [node for node in all_nodes if node.op_type != "DequantizeLinear" or node.output[0] in read]
