@@ -14,7 +14,6 @@ from edgekd.graph.cost import macs
 from edgekd.graph.executed import PAIR, WEIGHTED, Ran, owners, weighted
 from edgekd.graph.model import Graph, attributes
 
-CLASSES = ("weighted, int8", "weighted, float", "other, int8", "other, float", "quantize and dequantize", "layout")
 ALIKE = 1.5
 """How far apart two layers' shapes may be, in octaves, for one to be judged by the other; ours."""
 WEIGHTS = (1, 1, 1, 0.25)
@@ -44,7 +43,7 @@ class Costs:
         return out
 
     def kind(self, layer: Ran) -> str:
-        """Which of `CLASSES` a layer is."""
+        """Weighted or other, in int8 or float; or only quantizing, or added for its layout."""
         if layer.name in self._weighted:
             return "weighted, int8" if layer.is_int8 else "weighted, float"
         operators = {self.graph.maker[n].op_type for n in layer.nodes if n in self.graph.maker}
@@ -54,11 +53,23 @@ class Costs:
             return "layout"
         return "other, int8" if layer.is_int8 else "other, float"
 
-    def shares(self) -> list[Share]:
-        """Time by class, the longest first."""
-        groups = {kind: [x for x in self.layers if self.kind(x) == kind] for kind in CLASSES}
-        shares = [Share(kind, len(group), sum(x.ms for x in group)) for kind, group in groups.items() if group]
+    def shares(self, twin: Costs) -> list[Share]:
+        """Time by class, weighted layers also by the form of their work, beside the float twin's; the longest first."""
+        groups: dict[str, list[Ran]] = {}
+        for layer in self.layers:
+            groups.setdefault(self._class(layer), []).append(layer)
+        counted, shares = set[str](), list[Share]()
+        for kind, group in groups.items():
+            names = {x.name for x in group}
+            tensors = [tensor for tensor, layer in self.made.items() if layer.name in names]
+            beside = {x.name: x.ms for x in twin.of(tensors) if x.name not in counted}
+            counted |= {*beside}
+            shares.append(Share(kind, len(group), sum(x.ms for x in group), sum(beside.values()) or None))
         return sorted(shares, key=lambda share: -share.ms)
+
+    def _class(self, layer: Ran) -> str:
+        nodes = self._weighted.get(layer.name)
+        return self.kind(layer) + (f", {_form(self.graph, nodes[0])}" if nodes else "")
 
     def of(self, tensors: Iterable[str]) -> list[Ran]:
         """The layers that make these tensors, each once."""
@@ -100,6 +111,16 @@ class Costs:
             if layer.is_int8 and layer.ms > 0 and len(nodes) == 1 and _is_plain(self.graph, nodes[0]):
                 out.append((layer, nodes[0]))
         return out
+
+
+def _form(graph: Graph, node: onnx.NodeProto) -> str:
+    """What a convolution or product is in short."""
+    if not node.op_type.startswith("Conv"):
+        return "products"
+    if attributes(node).get("group", 1) > 1:
+        return "depthwise"
+    window = graph.shapes.get(node.input[1], (0, 0))[2:]
+    return "convolutions " + "x".join(map(str, window))
 
 
 def _is_plain(graph: Graph, node: onnx.NodeProto) -> bool:
