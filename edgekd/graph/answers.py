@@ -20,6 +20,10 @@ NUMBERS = "biuf"
 """Kinds of arrays of numbers."""
 
 
+Run = Callable[[dict[str, Array]], dict[str, Array]]
+"""One inference: the graph's outputs from its inputs, by name."""
+
+
 class Coder(Protocol):
     """What a task has of the way from a raw sample to an answer."""
 
@@ -30,7 +34,7 @@ class Coder(Protocol):
         """The answer, pictures in it of the size that the graph gives."""
 
 
-def answer(coder: Coder, io: IoRecord, run: Callable[[dict[str, Array]], dict[str, Array]], raw: Any) -> Any:
+def answer(coder: Coder, io: IoRecord, run: Run, raw: Any) -> Any:
     """The whole way of one raw sample: seen, encoded, run, decoded, laid back."""
     return join([coder.decode(run(coder.encode(view, io)), io) for view in views(raw, io)], raw, io)
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from edgekd.backends.base import read_artifact
-from edgekd.devices.local import RUNNERS, can_run, open_session
-from edgekd.errors import MissingError, Problem, RequestError
+from edgekd.devices.local import RUNNERS, can_run
+from edgekd.errors import Problem
 from edgekd.evidence import Bundle, Figure
 from edgekd.graph import golden
-from edgekd.graph.images import Picture, data_digests, read_picture
+from edgekd.graph.images import data_digests
 from edgekd.graph.model import Array, Graph, read_model
-from edgekd.schema.io import ImageInput, IoRecord
 from edgekd.schema.recipes import PARTS
 from edgekd.students.base import Task
 from edgekd.students.registry import bundled_task
@@ -72,40 +70,6 @@ def verify(bundle: Bundle, say: Say = lambda text: None, every: bool = False) ->
     found.gates += group_gates(manifest.recipe, task, losses["group"])
     found.figures = figures(bundle, task, found.scores, found.hops, found.gates, found.skipped, losses)
     return found
-
-
-def answer(bundle: Bundle, engine: str, files: Sequence[Path]) -> tuple[Any, IoRecord]:
-    """What an engine of the bundle, or the integer reference (`reference`), answers to one picture an input.
-
-    With the answer comes the io record by which it is read. Raises RequestError where pictures do not fit the inputs.
-    """
-    graph = Graph(read_model(bundle.path / "graph.onnx"))
-    task, io = bundled_task(bundle), graph.io
-    raw = read_raw(files, io)
-    inputs = task.encode(raw if len(io.inputs) > 1 else raw[io.inputs[0].name], io)
-    if engine == "reference":
-        rounding = bundle.manifest.target.arithmetic.rounding
-        return task.decode(golden.run(graph, inputs, rounding=rounding), io), io
-    folder = bundle.path / "artifacts" / engine
-    artifact = read_artifact(folder)
-    if artifact.runner is None:
-        raise MissingError(f"`{engine}` is a kit: it runs on the device", "use `--engine reference`")
-    return task.decode(open_session(artifact.runner, folder / artifact.model, artifact.options).run(inputs), io), io
-
-
-def read_raw(files: Sequence[Path], io: IoRecord) -> dict[str, Picture]:
-    """A picture file an input, in the record's order, in the input's colours. Raises RequestError on a misfit."""
-    specs = [spec for spec in io.inputs if isinstance(spec, ImageInput)]
-    if len(specs) < len(io.inputs):
-        raise RequestError("the network takes more than pictures", "run it from Python with its task's samples")
-    if len(files) != len(specs):
-        names = ", ".join(f"`{spec.name}`" for spec in specs)
-        raise RequestError(f"the network takes {len(specs)} pictures, not {len(files)}", f"one each for {names}")
-    raw = {spec.name: read_picture(file, spec.color) for spec, file in zip(specs, files, strict=True)}
-    for spec in specs:
-        if (size := raw[spec.name].shape[:2]) != spec.shape[2:]:
-            raise RequestError(f"the picture has {size} pixels, the network takes {spec.shape[2:]}", "crop it")
-    return raw
 
 
 def read_probes(path: Path) -> tuple[list[dict[str, Array]], list[dict[str, Array]]]:

@@ -21,7 +21,9 @@ def test_a_record_of_version_1_is_read_and_kept():
 
 @pytest.mark.parametrize("rule", ["none", "stretch", "letterbox", "crop"])
 def test_the_resize_rule_survives(rule):
-    io = IoRecord(inputs=(GREY.model_copy(update={"resize": rule, "filter": "box"}),), outputs=(TensorOutput(name="b"),))
+    io = IoRecord(
+        inputs=(GREY.model_copy(update={"resize": rule, "filter": "box"}),), outputs=(TensorOutput(name="b"),)
+    )
     again = IoRecord.model_validate_json(io.model_dump_json()).inputs[0]
     assert (again.resize, again.filter) == (rule, "bilinear" if rule == "none" else "box")  # `none` has no filter
     assert io.unresized().inputs[0].resize == "none"
@@ -43,7 +45,12 @@ def test_every_kind_of_output_survives():
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [('"version":1', '"version":4'), ('"decode":"image"', '"decode":"boxes"'), ('"none"', '"squeeze"'), ('"color":"RGB"', '"color":"L"')],
+    [
+        ('"version":1', '"version":4'),
+        ('"decode":"image"', '"decode":"boxes"'),
+        ('"none"', '"squeeze"'),
+        ('"color":"RGB"', '"color":"L"'),
+    ],
 )
 def test_what_is_not_known_is_refused(old, new):
     with pytest.raises(ValidationError):
