@@ -16,6 +16,7 @@ from edgekd.evidence import Bundle, Figure
 from edgekd.graph import golden
 from edgekd.graph.images import data_digests
 from edgekd.graph.model import Array, Graph, read_model
+from edgekd.schema.io import IoRecord
 from edgekd.schema.recipes import PARTS
 from edgekd.students.base import Task
 from edgekd.students.registry import bundled_task
