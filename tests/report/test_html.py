@@ -19,7 +19,7 @@ def test_it_shows_what_was_measured(jetson):
     figures = {(f.name, f.subject): f for f in jetson.figures}
     for name in ("noisy input", "fp32", "fp32-tuned", "ptq", "qat-dfd", "openvino", "onnxruntime"):
         assert f"{figures['psnr', name].value:.3f}" in page
-    assert "None was measured: this host is not a NVIDIA Jetson Orin Nano" in page
+    assert "No latency was measured: this host is not a NVIDIA Jetson Orin Nano" in page
     assert "estimated" in page
     assert jetson.bundle.manifest.name in page
     for digest in jetson.bundle.manifest.data.values():
