@@ -61,12 +61,15 @@ def output_parity(asked: Questions, name: str, outputs: Sequence[dict[str, Array
 
 
 def recorded(asked: Questions) -> dict[str, Scores]:
-    """Scores of baseline, teacher and shipped arm as the last verification wrote them into the ledger."""
+    """Scores of baseline, teacher and shipped arm as the last verification wrote them into the ledger.
+
+    Only those of the same samples, in the order of the evaluation set: a ledger sorts them.
+    """
     latest = {(f.name, f.subject): f for f in asked.bundle.ledger.read()}
-    recipe, metric = asked.bundle.manifest.recipe, asked.task.metric
+    recipe, metric, ids = asked.bundle.manifest.recipe, asked.task.metric, tuple(s.id for s in asked.samples)
     subjects = [s for s in (asked.task.baseline, recipe.teacher, recipe.ship) if s and (metric, s) in latest]
     details = {subject: latest[metric, subject].details for subject in subjects}
-    return {s: Scores(s, tuple(d), {metric: tuple(d.values())}, ()) for s, d in details.items()}
+    return {s: Scores(s, ids, {metric: tuple(d[i] for i in ids)}, ()) for s, d in details.items() if set(d) == set(ids)}
 
 
 def gates(asked: Questions, scores: Scores) -> list[Gate]:

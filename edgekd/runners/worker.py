@@ -76,13 +76,14 @@ class Worker:
 
     def save(self, number: int, rows: Any) -> None:
         """Arrays of every input as `NUMBER.npz`."""
-        part, entries = (
-            self.folder / "outputs.part",
-            {f"{i}/{k}": v for i, row in enumerate(rows) for k, v in row.items()},
-        )
-        with part.open("wb") as file:
-            np.savez(file, **entries)
-        part.replace(self.folder / f"{number}.npz")
+        part = self.folder / "outputs.part"
+        entries = {f"{i}/{name}": value for i, row in enumerate(rows) for name, value in row.items()}
+        try:
+            with part.open("wb") as file:
+                np.savez(file, **entries)
+            part.replace(self.folder / f"{number}.npz")
+        finally:
+            part.unlink(missing_ok=True)
 
     def state(self, number: int) -> Any:
         """What can be read of the board; nothing without `board.py`."""
