@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgekd.backends.base import Artifact, read_artifact
-from edgekd.devices.local import RUNNERS, can_run, open_session
+from edgekd.devices.local import RUNNERS, can_run, how_to_get, open_session
 from edgekd.errors import MissingError, Problem, RequestError
 from edgekd.evidence import Bundle, Figure
 from edgekd.graph import golden
@@ -81,7 +81,7 @@ def answer(bundle: Bundle, engine: str, files: Sequence[Path]) -> tuple[Any, IoR
         return task.decode(golden.run(graph, inputs, rounding=rounding), io), io
     folder = bundle.path / "artifacts" / engine
     artifact = read_artifact(folder)
-    if artifact.runner is None:
+    if artifact.runner is None or (artifact.kind == "kit" and not can_run(artifact.runner)):
         raise MissingError(f"`{engine}` is a kit: it runs on the device", "use `--engine reference`")
     return task.decode(open_session(artifact.runner, folder / artifact.model, artifact.options).run(inputs), io), io
 
@@ -133,11 +133,11 @@ def _runnable(bundle: Bundle, found: Verification) -> dict[str, Artifact]:
     out = {}
     for name in bundle.manifest.engines:
         artifact = read_artifact(bundle.path / "artifacts" / name)
-        if artifact.runner is None:
+        if artifact.runner is None or (artifact.kind == "kit" and not can_run(artifact.runner)):
             found.skipped.append(Problem(name, "is a kit: its answers are checked on the device"))
         elif not can_run(artifact.runner):
             package = RUNNERS[artifact.runner]
-            found.skipped.append(Problem(name, f"`{package}` is not installed", f"pip install 'edgekd[{package}]'"))
+            found.skipped.append(Problem(name, f"`{package}` is not installed", how_to_get(artifact.runner)))
         else:
             out[name] = artifact
     return out
