@@ -48,7 +48,7 @@ class TensorRt:
             onnx.save(model, out / f"{name}.onnx")
         write_kit(job, list(models), options.workspace_mib, options.level, out)
         here = trt.find() is not None
-        facts: dict[str, Any] = {"rules": "every Q/DQ placement passed"} | left_out
+        facts: dict[str, Any] = {"rules": "nothing that TensorRT refuses"} | _notes(graph) | left_out
         facts |= _built(out, options) if here else {"TensorRT": "10 and 11"}
         return Artifact(
             backend="tensorrt",
@@ -61,6 +61,14 @@ class TensorRt:
             observe="all",  # its int8 kernels write those tensors anyway
             facts=facts,
         )
+
+
+def _notes(graph: Graph) -> dict[str, Any]:
+    """Tensors by what the rules note about them."""
+    found: dict[str, list[str]] = {}
+    for note in rules.notes(graph):
+        found.setdefault(note.message, []).append(note.where)
+    return {"notes": found}
 
 
 def _models(graph: Graph, reference: Graph) -> tuple[dict[str, onnx.ModelProto], dict[str, str]]:
