@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from edgekd.backends.base import read_artifact
-from edgekd.devices.local import RUNNERS, can_run
+from edgekd.devices.local import RUNNERS, can_run, how_to_get
 from edgekd.errors import Problem
 from edgekd.evidence import Bundle, Figure
 from edgekd.graph import golden
@@ -94,11 +94,11 @@ def _runnable(bundle: Bundle, found: Verification) -> list[Engine]:
     for name in bundle.manifest.engines:
         folder = bundle.path / "artifacts" / name
         artifact = read_artifact(folder)
-        if artifact.runner is None:
+        if artifact.runner is None or (artifact.kind == "kit" and not can_run(artifact.runner)):
             found.skipped.append(Problem(name, "is a kit: its answers are checked on the device"))
         elif not can_run(artifact.runner):
             package = RUNNERS[artifact.runner]
-            found.skipped.append(Problem(name, f"`{package}` is not installed", f"pip install 'edgekd[{package}]'"))
+            found.skipped.append(Problem(name, f"`{package}` is not installed", how_to_get(artifact.runner)))
         else:
             out.append(LocalEngine(name, artifact, folder))
     return out
