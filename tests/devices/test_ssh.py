@@ -238,7 +238,7 @@ def test_a_cut_connection(server, work):
 def test_two_at_once(server, work):
     first = Background(server.device(), work)
     started(server)
-    with pytest.raises(MissingError, match="is in use by .*@.* since") as error:
+    with pytest.raises(MissingError, match=r"is in use by .*@.* since") as error:
         server.device().time([work], IMAGES[0], Timing(warmup=0, runs=1))
     assert "wait" in error.value.hint
     patient = server.device(limits=Limits(wait=60, lock=str(server.base / "lock")))
