@@ -25,7 +25,7 @@ class Artifact(Strict):
     kind: Literal["artifact", "kit"]
     tool: str = Field(description="Program and version that compiled it.")
     model: str = Field(description="File that is run, or that the device compiles.")
-    runner: Literal["ort", "ov"] | None = Field(None, description="Runner that opens it here.")
+    runner: Literal["ort", "ov", "tfl"] | None = Field(None, description="Runner that opens it here.")
     options: dict[str, Any] = Field(default_factory=dict, description="What the runner is told.")
     observe: Literal["each", "all"] = Field(
         "each",

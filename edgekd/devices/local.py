@@ -21,7 +21,7 @@ from edgekd.errors import MissingError
 from edgekd.schema.target import Reach
 
 Arrays = dict[str, NDArray[Any]]
-RUNNERS = {"ort": "onnxruntime", "ov": "openvino"}
+RUNNERS = {"ort": "onnxruntime", "ov": "openvino", "tfl": "ai_edge_litert"}
 """Runner to the package it needs."""
 
 
