@@ -91,12 +91,13 @@ def conv(w: Writer, node: onnx.NodeProto) -> None:
     options.dilationHFactor, options.dilationWFactor = slide.dilations
     if depthwise:
         options.depthMultiplier = shape[0] // channels
-    made, inputs = w.result(step, NHWC, grid), [x.index, *weight.write(w, node, x)]
-    w.file.operator(B.DEPTHWISE_CONV_2D if depthwise else B.CONV_2D, _version(grid), inputs, [made.index], options)
+    inputs, kernel = [x.index, *weight.write(w, node, x)], B.DEPTHWISE_CONV_2D if depthwise else B.CONV_2D
+    w.emit(step, NHWC, grid, kernel, 3 if grid else _float_version(slide, depthwise), inputs, options, fuses=True)
 
 
-def _version(grid: Grid | None) -> int:
-    return 1 if grid is None else 3
+def _float_version(slide: Window, depthwise: bool) -> int:
+    """The first that knows what is asked for."""
+    return 2 if depthwise and slide.dilations != (1, 1) else 1
 
 
 def _slide_options(options: Any, slide: Window, kind: int, activation: int) -> None:
@@ -115,7 +116,7 @@ def _window(w: Writer, node: onnx.NodeProto, attrs: dict[str, Any], kernel: tupl
 
 def conv_transpose(w: Writer, node: onnx.NodeProto) -> None:
     """TRANSPOSE_CONV; where it cannot crop as the graph does, it makes all and SLICE crops."""
-    attrs, step = attributes(node), w.step(node)
+    attrs, step = attributes(node), w.step(node, fuses=True)
     kernel = w.shape(node.input[1])[2:]
     slide = _window(w, node, attrs, kernel)
     if attrs.get("group", 1) != 1 or slide.dilations != (1, 1):
@@ -127,16 +128,18 @@ def conv_transpose(w: Writer, node: onnx.NodeProto) -> None:
     as_same = slide.pads == same_transposed(x.shape[2:], shape[2:], slide)
     whole = [max((n - 1) * s + k, m) for n, s, k, m in zip(x.shape[2:], slide.strides, kernel, shape[2:], strict=True)]
     crops = any(slide.pads) and not as_same
-    made = w.result(step, NHWC, grid)
-    full = w.new(f"{node.output[0]}:uncropped", (*shape[:2], *whole), NHWC, grid) if crops else made
     options = schema.TransposeConvOptionsT()
-    _slide_options(options, slide, padding.SAME if as_same else padding.VALID, step.activation)
-    size = w.ints("output shape", [full.shape[a] for a in NHWC])
+    _slide_options(options, slide, padding.SAME if as_same else padding.VALID, 0)
+    full = (*shape[:2], *whole) if crops else shape
     tensors = weight.write(w, node, x)
-    w.file.operator(B.TRANSPOSE_CONV, 3, [size, tensors[0], x.index, tensors[1]], [full.index], options)
-    if crops:
-        begin, extent = w.ints("begin", [0, *slide.pads[:2], 0]), w.ints("size", [made.shape[a] for a in NHWC])
-        w.file.operator(B.SLICE, 2 if grid else 1, [full.index, begin, extent], [made.index], schema.SliceOptionsT())
+    inputs = [w.ints("output shape", [full[a] for a in NHWC]), tensors[0], x.index, tensors[1]]
+    if not crops:
+        w.emit(step, NHWC, grid, B.TRANSPOSE_CONV, 3, inputs, options)
+        return
+    uncropped = w.new(f"{node.output[0]}:uncropped", full, NHWC, grid)
+    w.file.operator(B.TRANSPOSE_CONV, 3, inputs, [uncropped.index], options)
+    cut = [w.ints("begin", [0, *slide.pads[:2], 0]), w.ints("size", [shape[a] for a in NHWC])]
+    w.emit(step, NHWC, grid, B.SLICE, 2 if grid else 1, [uncropped.index, *cut], schema.SliceOptionsT())
 
 
 def same_transposed(size: tuple[int, ...], out: tuple[int, ...], slide: Window) -> tuple[int, ...] | None:
@@ -185,17 +188,15 @@ def _fully_connected(w: Writer, node: onnx.NodeProto, step: Step, axis: int, bia
     weight = weight_of(w, node, bias, axis, (axis, 1 - axis), grid is not None)
     options = schema.FullyConnectedOptionsT()
     options.fusedActivationFunction, options.keepNumDims = step.activation, rank > 2
-    made, tensors = w.result(step, x.layout, grid), weight.write(w, node, x)
     version = (5 if rank > 2 else 1) if grid is None else 4
-    w.file.operator(B.FULLY_CONNECTED, version, [x.index, *tensors], [made.index], options)
+    w.emit(step, x.layout, grid, B.FULLY_CONNECTED, version, [x.index, *weight.write(w, node, x)], options, fuses=True)
 
 
 def _batch_matmul(w: Writer, node: onnx.NodeProto) -> None:
-    step, rank = w.step(node), len(w.shape(node.output[0]))
+    step, rank = w.step(node, fuses=True), len(w.shape(node.output[0]))
     grid = step.grid if all(w.grid(n) is not None for n in node.input) else None
     if rank < 2 or min(len(w.shape(n)) for n in node.input) < 2:
         raise w.refuse(node, "multiplies matrices, not vectors", "add an axis of one element")
     a, b = (w.read(n, grid is not None, plain(rank), rank) for n in node.input)
-    made = w.result(step, plain(rank), grid)
     version = 1 if grid is None else 2
-    w.file.operator(B.BATCH_MATMUL, version, [a.index, b.index], [made.index], schema.BatchMatMulOptionsT())
+    w.emit(step, plain(rank), grid, B.BATCH_MATMUL, version, [a.index, b.index], schema.BatchMatMulOptionsT())

@@ -83,7 +83,7 @@ def _write_pool(w: Writer, kind: int, slide: Window, pad: int, x: Stored, made: 
 
 def mean(w: Writer, node: onnx.NodeProto) -> None:
     """MEAN, of ReduceMean and GlobalAveragePool."""
-    step, attrs, name = w.step(node), attributes(node), node.input[0]
+    step, attrs, name = w.step(node, fuses=True), attributes(node), node.input[0]
     grid, rank = (step.grid if w.grid(name) else None), len(w.shape(name))
     x = w.read(name, grid is not None)
     axes, keep = _axes(w, node, attrs, rank)
@@ -94,8 +94,7 @@ def mean(w: Writer, node: onnx.NodeProto) -> None:
     options = schema.ReducerOptionsT()
     options.keepDims = keep
     places = w.ints("axes", sorted(layout.index(a) for a in axes))
-    made = w.result(step, out, grid)
-    w.file.operator(B.MEAN, 2 if grid else 1, [x.index, places], [made.index], options)
+    w.emit(step, out, grid, B.MEAN, 2 if grid else 1, [x.index, places], options)
 
 
 def _axes(w: Writer, node: onnx.NodeProto, attrs: dict[str, Any], rank: int) -> tuple[list[int], bool]:

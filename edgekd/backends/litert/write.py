@@ -8,10 +8,10 @@ from typing import Literal
 
 import onnx
 
-from edgekd.backends.litert import moving, norms, weighted, windows
+from edgekd.backends.litert import composed, moving, weighted, windows
 from edgekd.backends.litert.elementwise import KERNELS, clip, elementwise
 from edgekd.backends.litert.layout import Layout, channels_last, plain
-from edgekd.backends.litert.writer import B, Stored, Writer
+from edgekd.backends.litert.writer import B, Rescale, Stored, Writer
 from edgekd.errors import Problem, RequestError
 from edgekd.graph.alternatives import alternative
 from edgekd.graph.model import Graph
@@ -32,11 +32,10 @@ class Written:
     """`int8` and `float`: operators of the graph by type."""
 
 
-def write(graph: Graph, io: Literal["float", "int8"] = "float") -> Written:
+def write(graph: Graph, io: Literal["float", "int8"] = "float", rescale: Rescale = "int8") -> Written:
     """The file of a graph; with `io` int8 its inputs and outputs are codes. Raises RequestError at what has no kernel."""
-    w, inputs, outputs = Writer(graph), [], dict[str, Stored]()
-    for name in graph.inputs:
-        inputs.append(_input(w, name, io))
+    w, outputs = Writer(graph, rescale), dict[str, Stored]()
+    inputs = [_input(w, name, io) for name in graph.inputs]
     for node in graph.nodes:
         if node.output[0] not in w.done and not _is_known(w, node):
             HANDLERS[node.op_type](w, node)
@@ -93,7 +92,7 @@ def _quantize(w: Writer, node: onnx.NodeProto) -> None:
     if name in w.codes and w.codes[name].grid == grid:
         w.codes[codes] = w.codes[name]
         return
-    x = w.read(name, name in w.codes)
+    x = w.read(name, name in w.codes and w.rescale == "int8")
     w.codes[codes] = made = w.new(codes, x.shape, x.layout, grid)
     w.file.operator(B.QUANTIZE, 2 if x.grid else 1, [x.index], [made.index], None)
 
@@ -112,7 +111,7 @@ HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(("ReduceMean", "GlobalAveragePool"), windows.mean),
     **dict.fromkeys(("Identity", "Dropout"), moving.same),
     "AveragePool": windows.average_pool,
-    "BatchNormalization": norms.batch_norm,
+    "BatchNormalization": composed.batch_norm,
     "Clip": clip,
     "Concat": moving.concat,
     "Conv": weighted.conv,
@@ -121,7 +120,8 @@ HANDLERS: dict[str, Handler] = {
     "Expand": moving.expand,
     "Gather": moving.gather,
     "Gemm": weighted.gemm,
-    "LayerNormalization": norms.layer_norm,
+    "HardSigmoid": composed.hard_sigmoid,
+    "LayerNormalization": composed.layer_norm,
     "MatMul": weighted.matmul,
     "MaxPool": windows.max_pool,
     "Pad": moving.pad,

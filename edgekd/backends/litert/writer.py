@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -19,6 +19,9 @@ from edgekd.graph.model import Array, Graph, attributes
 
 B = schema.BuiltinOperator
 Active = schema.ActivationFunctionType
+
+Rescale = Literal["int8", "float"]
+"""How codes get to another grid: by an int8 kernel, or through real values where that kernel is less exact."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,8 @@ class Step:
 class Writer:
     """Writes operators of one graph."""
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph, self.file = graph, File()
+    def __init__(self, graph: Graph, rescale: Rescale = "int8") -> None:
+        self.graph, self.file, self.rescale = graph, File(), rescale
         self.floats: dict[str, Stored] = {}
         self.codes: dict[str, Stored] = {}
         """By the tensor of codes and by the value they stand for."""
@@ -229,6 +232,19 @@ class Writer:
             self.codes[step.value] = made = self.new(f"{step.value}:codes", shape, layout, grid)
         return made
 
+    def emit(
+        self, step: Step, layout: Layout, grid: Grid | None, kind: int, version: int, inputs: Sequence[int], options: Any,
+        fuses: bool = False,
+    ) -> Stored:  # fmt: skip
+        """An operator and where its value lies; a Relu that its kernel does not fuse comes behind it."""
+        made = self.result(step, layout, grid)
+        apart = step.activation and not fuses
+        raw = self.new(f"{step.node.output[0]}:raw", made.shape, layout, grid) if apart else made
+        self.file.operator(kind, version, inputs, [raw.index], options)
+        if apart:
+            self.file.operator(ALONE[step.activation], 1 if grid is None else 2, [raw.index], [made.index], None)
+        return made
+
     def layout_of(self, names: Sequence[str], rank: int) -> Layout:
         """The layout that the first computed value of this rank has; its usual one where there is none."""
         for name in names:
@@ -248,6 +264,7 @@ FUSED: dict[tuple[float, float] | None, int] = {
     (-1.0, 1.0): Active.RELU_N1_TO_1,
 }
 """Limits that a kernel applies to what it makes."""
+ALONE = {Active.RELU: B.RELU, Active.RELU6: B.RELU6, Active.RELU_N1_TO_1: B.RELU_N1_TO_1}
 
 
 def _grown(shape: Shape, rank: int) -> Shape:

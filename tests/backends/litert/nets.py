@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from edgekd.backends.litert.write import write
 from edgekd.graph import golden
-from edgekd.graph.model import Graph
+from edgekd.graph.model import IO_KEY, Graph
 from edgekd.runners import tfl
+from edgekd.schema.io import IoRecord, TensorInput, TensorOutput
 from onnx import TensorProto, helper, numpy_helper
 
 LITERT = {"Sigmoid": (1 / 256, -128), "Softmax": (1 / 256, -128), "Tanh": (1 / 128, 0)}
@@ -80,7 +81,11 @@ class Net:
             [helper.make_tensor_value_info(n, TensorProto.FLOAT, self.shapes[n]) for n in outputs],
             [numpy_helper.from_array(np.asarray(v), n) for n, v in self.constants.items()],
         )  # fmt: skip
-        return Graph(helper.make_model(made, opset_imports=[helper.make_opsetid("", 20)], ir_version=10))
+        model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+        io = IoRecord(inputs=tuple(TensorInput(name=n, shape=(1, *s[1:]), ends=(-6, 6)) for n, s in self.inputs.items()),
+                      outputs=tuple(TensorOutput(name=n) for n in outputs))  # fmt: skip
+        helper.set_model_props(model, {IO_KEY: io.model_dump_json()})
+        return Graph(model)
 
     def values(self):
         """Inputs that reach every code."""
@@ -89,7 +94,7 @@ class Net:
 
 def run(graph, inputs, folder, kernels="reference", io="float"):
     """Codes and outputs by LiteRT, and what was written."""
-    written = write(graph, io)
+    written = write(graph, io, "int8" if kernels == "reference" else "float")
     (folder / "model.tflite").write_bytes(written.data)
     names = [node.output[0] for node in graph.codes()]
     session = tfl.Session(folder / "model.tflite", names, kernels=kernels, layouts=written.layouts,

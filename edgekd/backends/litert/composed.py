@@ -1,4 +1,4 @@
-"""Norms, for which LiteRT has no operator: float, from its parts."""
+"""Operators that LiteRT does not have: float, from their parts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from ai_edge_litert import schema_py_generated as schema
 
-from edgekd.backends.litert.elementwise import KERNELS
+from edgekd.backends.litert.elementwise import KERNELS, write_limits
 from edgekd.backends.litert.writer import B, Step, Stored, Writer
 from edgekd.graph.model import Array, attributes
 
@@ -38,6 +38,15 @@ def batch_norm(w: Writer, node: onnx.NodeProto) -> None:
     factor = gain / np.sqrt(variance + epsilon)
     across = (-1,) + (1,) * (len(x.shape) - 2)
     _scale(w, node, step, x, [a.reshape(across) for a in (factor, shift - centre * factor)])
+
+
+def hard_sigmoid(w: Writer, node: onnx.NodeProto) -> None:
+    """`min(max(alpha x + beta, 0), 1)`."""
+    attrs, step = attributes(node), w.step(node)
+    x = w.read(node.input[0], False)
+    scaled = _binary(w, node, "Mul", [x, _constant(w, attrs.get("alpha", 0.2), x)], x)
+    moved = _binary(w, node, "Add", [scaled, _constant(w, attrs.get("beta", 0.5), x)], x)
+    write_limits(w, moved, (0.0, 1.0), w.result(step, x.layout, None))
 
 
 def _scale(w: Writer, node: onnx.NodeProto, step: Step, x: Stored, parts: Sequence[Array]) -> None:
