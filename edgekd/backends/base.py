@@ -27,7 +27,7 @@ class Artifact(Strict):
     kind: Literal["artifact", "kit"]
     tool: str = Field(description="Program and version that compiled it.")
     model: str = Field(description="File that is run, or that the device compiles.")
-    runner: Literal["ort", "ov", "trt"] | None = Field(
+    runner: Literal["ort", "ov", "tfl", "trt"] | None = Field(
         None, description="Runner that opens it, where its runtime is; a kit's runner builds it first."
     )
     options: dict[str, Any] = Field(default_factory=dict, description="What the runner is told.")
