@@ -100,11 +100,24 @@ class Worker:
         """Exposed tensors for every input, one session for each group of them, and what the network itself answers."""
         rows = [{} for _ in self.inputs()]  # type: list[dict[str, Any]]
         for group in [*groups, []]:
-            session = self.session(model, group)
-            for row, x in zip(rows, self.inputs()):
-                row.update(session.run(x))
+            for row, found in zip(rows, self.exposed(model, group)):
+                row.update(found)
         self.save(number, rows)
         return {"tool": self.module(model).TOOL}
+
+    def exposed(self, model: str, group: Any) -> Any:
+        """Tensors of a group and the outputs for every input; a tensor that the model does not have is left out."""
+        try:
+            session = self.session(model, group)
+            return [session.run(x) for x in self.inputs()]
+        except Exception:  # each runtime raises its own kinds; a model that does not run at all fails without a group
+            if not group:
+                raise
+        rows = [{} for _ in self.inputs()]  # type: list[dict[str, Any]]
+        for name in group if len(group) > 1 else ():
+            for row, found in zip(rows, self.exposed(model, [name])):
+                row.update(found)
+        return rows
 
     def time(self, number: int, models: Any, warmup: int, runs: int, seconds: float, threads: int) -> Any:
         """Seconds of single inferences. In turns, so that what disturbs the machine disturbs all models alike; models

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from edgekd.backends.base import read_artifact
+from edgekd.devices.base import Device
 from edgekd.devices.local import RUNNERS, can_run, how_to_get
-from edgekd.errors import Problem
+from edgekd.errors import MissingError, Problem
 from edgekd.evidence import Bundle, Figure
 from edgekd.graph import golden
 from edgekd.graph.images import data_digests
@@ -20,7 +21,7 @@ from edgekd.schema.io import IoRecord
 from edgekd.schema.recipes import PARTS
 from edgekd.students.base import Task
 from edgekd.students.registry import bundled_task
-from edgekd.verify.engines import Engine, LocalEngine
+from edgekd.verify.engines import DeviceEngine, Engine, LocalEngine
 from edgekd.verify.gates import Gate, group_gates, parity_gate, score_gates
 from edgekd.verify.parity import Hop, compare
 from edgekd.verify.records import encoding_gate, read_record, record_gate
@@ -49,8 +50,14 @@ class Verification:
         return [gate.problem for gate in self.gates if not gate.held]
 
 
-def verify(bundle: Bundle, say: Say = lambda text: None, every: bool = False) -> Verification:
-    """Verify `bundle`; `every`: all tensors of every engine, however many. What fails is collected, not raised."""
+def verify(
+    bundle: Bundle, say: Say = lambda text: None, every: bool = False, device: Device | None = None
+) -> Verification:
+    """Verify `bundle`: its engines here, or the target's own on a device.
+
+    `every`: all tensors of every engine, however many. What fails is collected; raised is MissingError, where the
+    device cannot be reached or lacks what it needs.
+    """
     manifest, found, changed = bundle.manifest, Verification(), bundle.changed()
     found.gates += [_intact(name, "the manifest's SHA-256") for name in changed]
     if any(name.partition("/")[0] in PARTS for name in changed):
@@ -61,15 +68,17 @@ def verify(bundle: Bundle, say: Say = lambda text: None, every: bool = False) ->
         found.gates.append(_intact("data", "the data the run was made with"))
     if any(not (bundle.path / name).is_file() for name in manifest.files):
         return found  # what is left tells too little
-    engines, graph = _runnable(bundle, found), Graph(read_model(bundle.path / "graph.onnx"))
+    engines = _runnable(bundle, found) if device is None else _on_device(bundle, found, device)
+    graph = Graph(read_model(bundle.path / "graph.onnx"))
     found.gates += _check_records(bundle, task, graph, read_probes(bundle.path / "probes.npz")[0])
     _check_hops(bundle, graph, engines, found, say, every)
     _score_all(bundle, task, engines, found, say)
-    losses = _find_losses(bundle, task, graph.io, found)
+    losses = _find_losses(bundle, task, graph.io, found, {engine.name for engine in engines})
     found.gates += [parity_gate(hop) for hop in found.hops]
     found.gates += score_gates(manifest.recipe, task, found.scores)
     found.gates += group_gates(manifest.recipe, task, losses["group"])
-    found.figures = figures(bundle, task, found.scores, found.hops, found.gates, found.skipped, losses)
+    witnesses = {name: e.witness for e in engines for name in (e.name, hop_name(e)) if e.witness}
+    found.figures = figures(bundle, task, found.scores, found.hops, found.gates, found.skipped, losses, witnesses)
     return found
 
 
@@ -104,6 +113,24 @@ def _runnable(bundle: Bundle, found: Verification) -> list[Engine]:
     return out
 
 
+def _on_device(bundle: Bundle, found: Verification, device: Device) -> list[Engine]:
+    """The target's engine on a device; stand-ins are for hosts that are not the target."""
+    out: list[Engine] = []
+    for name, record in bundle.manifest.engines.items():
+        folder = bundle.path / "artifacts" / name
+        artifact = read_artifact(folder)
+        if record.role == "target" and artifact.runner is not None:
+            out.append(DeviceEngine(f"{name} on {device.name}", artifact, folder, device))
+        else:
+            found.skipped.append(Problem(name, "stands in for the target on a host; it is not run on a device"))
+    return out
+
+
+def hop_name(engine: Engine) -> str:
+    """The hop that ends in an engine."""
+    return f"{GOLDEN} → {engine.name}"
+
+
 def _check_records(bundle: Bundle, task: Task, graph: Graph, inputs: list[dict[str, Array]]) -> Iterator[Gate]:
     """What lies before and behind the network: io records, and the probes encoded anew."""
     trained = task.io(bundle.manifest.recipe.deploy.shape)
@@ -123,7 +150,9 @@ def _check_hops(
     for engine in engines:
         say(f"parity: {GOLDEN} → {engine.name}")
         try:
-            found.hops.append(check_engine(f"{GOLDEN} → {engine.name}", engine, graph, inputs, rounding, every))
+            found.hops.append(check_engine(hop_name(engine), engine, graph, inputs, rounding, every))
+        except MissingError:
+            raise
         except Exception as error:  # each runtime raises its own kinds; a damaged artifact fails in any of them
             found.gates.append(_does_not_run(engine.name, error))
 
@@ -145,15 +174,17 @@ def _score_all(bundle: Bundle, task: Task, engines: list[Engine], found: Verific
     for engine in engines:
         try:
             add(engine.name, engine.outputs)
+        except MissingError:
+            raise
         except Exception as error:  # as in `_check_hops`
             found.gates.append(_does_not_run(engine.name, error))
 
 
-def _find_losses(bundle: Bundle, task: Task, io: IoRecord, found: Verification) -> Losses:
+def _find_losses(bundle: Bundle, task: Task, io: IoRecord, found: Verification, engines: set[str]) -> Losses:
     """What the shipped graph and the engines lose most against FP32: samples, and groups where there are any."""
     recipe, parts = bundle.manifest.recipe, groups(task, io, task.evalset())
     full = found.scores[recipe.teacher]
-    ours = [s for name, s in found.scores.items() if name == recipe.ship or name in bundle.manifest.engines]
+    ours = [s for name, s in found.scores.items() if name == recipe.ship or name in engines]
     by_group = {s.subject: group_losses(parts, full, s, task.metric) for s in ours if parts}
     return {"sample": {s.subject: sample_losses(full, s, task.metric) for s in ours}, "group": by_group}
 
