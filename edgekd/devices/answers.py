@@ -8,13 +8,14 @@ from typing import Any
 
 from edgekd.evidence import Bundle, Figure, now
 from edgekd.graph import golden
+from edgekd.graph.answers import views
 from edgekd.graph.model import Array, Graph, read_model
 from edgekd.students.base import Sample, Task
 from edgekd.students.registry import bundled_task
 from edgekd.verify.check import GOLDEN, read_probes
 from edgekd.verify.gates import Gate, score_gates
 from edgekd.verify.parity import Hop, compare
-from edgekd.verify.scores import Scores, retained
+from edgekd.verify.scores import Scores, retained, score
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Questions:
     @property
     def inputs(self) -> list[dict[str, Array]]:
         """Inputs of the network, probes first."""
-        return self.probes + [self.task.encode(sample.raw, self.graph.io) for sample in self.samples]
+        io = self.graph.io
+        return self.probes + [self.task.encode(view, io) for sample in self.samples for view in views(sample.raw, io)]
 
 
 def questions(bundle: Bundle) -> Questions:
@@ -42,11 +44,7 @@ def questions(bundle: Bundle) -> Questions:
 def judge(asked: Questions, subject: str, outputs: Sequence[dict[str, Array]]) -> tuple[Hop, Scores]:
     """Parity of the probes' outputs and scores of the others, for outputs in the order of the questions' inputs."""
     count = len(asked.probes)
-    predictions = tuple(asked.task.decode(out, asked.graph.io) for out in outputs[count:])
-    rows = [asked.task.score(p, sample.truth) for p, sample in zip(predictions, asked.samples, strict=True)]
-    order = sorted(rows[0], key=lambda metric: metric != asked.task.metric)
-    values = {metric: tuple(float(row[metric]) for row in rows) for metric in order}
-    scores = Scores(subject, tuple(s.id for s in asked.samples), values, predictions)
+    scores = score(subject, asked.task, asked.graph.io, asked.samples, lambda inputs: outputs[count:])
     return output_parity(asked, f"{GOLDEN} → {subject}", outputs[:count]), scores
 
 
