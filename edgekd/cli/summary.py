@@ -49,6 +49,21 @@ def print_parity(figures: Sequence[Figure]) -> None:
     table(["hop", "equal codes", "largest", "first tensor beyond its bound"], rows, right=(1, 2))
 
 
+def print_worst(bundle: Bundle, figures: Sequence[Figure]) -> None:
+    """The sample, and the group where samples have groups, that each subject loses most against FP32."""
+    titles = {name: arm.title for name, arm in bundle.manifest.arms.items()}
+    rows = []
+    for f in figures:
+        if f.name in ("worst sample drop", "worst group drop"):
+            loss, unit = f.details["losses"][0], f" {f.unit}" if f.unit else ""
+            what = f"{loss['full']:.2f} → {loss['ours']:.2f}{unit}"
+            n = str(loss["n"]) if f.name == "worst group drop" else ""
+            rows.append(
+                [titles.get(f.subject, f.subject), f.name.split()[1], loss["name"], n, what, f"{-f.value:+.2f}"]
+            )
+    table(["worst against FP32", "", "which", "samples", "FP32 → it", "change"], rows, right=(3, 5))
+
+
 def print_costs(bundle: Bundle, figures: Sequence[Figure]) -> None:
     """Counts, then what was measured on this host."""
     titles = {name: arm.title for name, arm in bundle.manifest.arms.items()}

@@ -18,24 +18,31 @@ from typing import Any
 from edgekd.devices.base import Device, Say
 from edgekd.devices.job import Limits
 from edgekd.errors import MissingError
+from edgekd.runners import trt
 from edgekd.schema.target import Reach
 
 TICK = 0.1
 """Seconds between two looks at the agent."""
-RUNNERS = {"ort": "onnxruntime", "ov": "openvino"}
-"""Runner to the package it needs."""
+RUNNERS = {"ort": "onnxruntime", "ov": "openvino", "trt": "trtexec"}
+"""Runner to the package, or the program, it needs."""
 
 
 def can_run(runner: str) -> bool:
     """Whether the runtime of a runner is installed here."""
-    return find_spec(RUNNERS[runner]) is not None
+    return trt.find() is not None if runner == "trt" else find_spec(RUNNERS[runner]) is not None
+
+
+def how_to_get(runner: str) -> str:
+    """How the runtime of a runner comes here."""
+    vendor = "it is part of TensorRT; on a host without it, use an engine that stands in for it"
+    return vendor if runner == "trt" else f"pip install 'edgekd[{RUNNERS[runner]}]'"
 
 
 def open_session(runner: str, model: Path, options: dict[str, Any], expose: list[str] | None = None) -> Any:
     """A session of a runner, in this process. Raises MissingError where its runtime is not installed."""
     package = RUNNERS[runner]
     if not can_run(runner):
-        raise MissingError(f"`{package}` is not installed", f"pip install edgekd[{package}]")
+        raise MissingError(f"`{package}` is not installed", how_to_get(runner))
     module = import_module(f"edgekd.runners.{runner}")
     return module.Session(model, tuple(expose or ()), **options)
 

@@ -66,6 +66,7 @@ def content(bundle: Bundle) -> dict[str, Any]:
         "unit": f" {task.unit}" if task.unit else "",
         "second": _second(latest, task, recipe.ship),
         "rows": _rows(bundle, latest, task, _second(latest, task, recipe.ship)),
+        "losses": _losses(latest),
         "hops": [f for (name, _), f in latest.items() if name == "parity"],
         "costs": _costs(latest, [recipe.teacher, recipe.ship]),
         "devices": found,
@@ -114,6 +115,16 @@ def _rows(bundle: Bundle, latest: Figures, task: Task, second: str | None) -> li
         for subject in subjects
         if (metric, subject) in latest
     ]
+
+
+def _losses(latest: Figures) -> list[dict[str, Any]]:
+    """What each subject loses most against FP32: groups, then samples; `rest` of the groups apart."""
+    rows = []
+    for what in ("group", "sample"):
+        for (name, subject), f in latest.items():
+            if name == f"worst {what} drop":
+                rows.append({"what": what, "subject": subject, "figure": f, "losses": f.details["losses"]})
+    return rows
 
 
 def _costs(latest: Figures, arms: list[str]) -> list[dict[str, Any]]:

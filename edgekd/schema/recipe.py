@@ -82,6 +82,12 @@ class Gates(Strict):
         0.05, ge=0, description="Largest mean drop of the metric from the golden interpreter to an engine."
     )
     max_engine_drop_worst: float = Field(0.2, ge=0, description="The same for the worst sample.")
+    max_group_drop: float | None = Field(
+        None,
+        ge=0,
+        description="Largest drop of the metric's mean in any group of samples, a class for example, from FP32 to the "
+        "shipped graph and its artifacts; none: not asked.",
+    )
 
 
 class Profile(Strict):

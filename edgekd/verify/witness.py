@@ -15,6 +15,10 @@ from edgekd.students.base import Task
 from edgekd.verify.gates import Gate
 from edgekd.verify.parity import Hop
 from edgekd.verify.scores import Scores, retained
+from edgekd.verify.worst import Loss
+
+Losses = dict[str, dict[str, list[Loss]]]
+"""Of `sample` and `group`: by subject, the largest loss first."""
 
 
 def figures(
@@ -24,10 +28,12 @@ def figures(
     hops: list[Hop],
     gates: list[Gate],
     skipped: list[Problem],
+    losses: Losses,
 ) -> list[Figure]:
-    """Scores, parity and gates."""
+    """Scores, what is lost most, parity and gates."""
     return [
         *(figure for s in scores.values() for figure in _scores(bundle, task, scores, s)),
+        *(_worst(bundle, task, what, subject, found) for what, by in losses.items() for subject, found in by.items()),
         *(_parity(bundle, hop) for hop in hops),
         _gates(bundle, gates, skipped),
     ]
@@ -47,8 +53,19 @@ def _scores(bundle: Bundle, task: Task, scores: dict[str, Scores], s: Scores) ->
                       n=len(s.ids), interval=interval)  # fmt: skip
 
 
+def _worst(bundle: Bundle, task: Task, what: str, subject: str, found: list[Loss]) -> Figure:
+    return _figure(bundle, f"worst {what} drop", subject, found[0].drop, task.unit,
+                   f"largest drop of {task.metric} from FP32 in any {what}", n=found[0].n,
+                   details={"losses": [asdict(loss) for loss in found]})  # fmt: skip
+
+
 def _parity(bundle: Bundle, hop: Hop) -> Figure:
-    details = {"largest": hop.largest, "first_beyond": hop.first_beyond, "tensors": hop.plain()}
+    details = {
+        "largest": hop.largest,
+        "first_beyond": hop.first_beyond,
+        "operators": hop.by_operator(),
+        "tensors": hop.plain(),
+    }
     return _figure(bundle, "parity", hop.name, hop.equal, "", "share of equal codes over all tensors, end to end",
                    n=sum(t.size for t in hop.tensors), details=details)  # fmt: skip
 

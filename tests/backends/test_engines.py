@@ -7,7 +7,7 @@ from edgekd.backends.registry import backend, is_installed
 from edgekd.devices.local import open_session
 from edgekd.errors import MissingError, RequestError
 from edgekd.graph import golden
-from edgekd.verify.check import trace
+from edgekd.verify.engines import LocalEngine, traces
 
 from tests.graph.graphs import build, conv_graph, pair
 
@@ -43,7 +43,7 @@ def test_unsigned_codes_are_told_as_the_graph_has_them(tmp_path):
     assert artifact.code_offset == 128
     exposed = open_session(artifact.runner, tmp_path / artifact.model, artifact.options, ["y.q"]).run(image)
     assert exposed["y.q"].dtype == np.uint8
-    found, want = trace(artifact, tmp_path, image, ["x.q", "y.q"]), golden.run(graph, image)
+    (found,), want = traces(LocalEngine("", artifact, tmp_path), [image], ["x.q", "y.q"]), golden.run(graph, image)
     for name in ("x.q", "y.q", "restored"):
         np.testing.assert_array_equal(found[name], want[name])
 
@@ -75,7 +75,10 @@ def test_only_what_was_moved_is_told_lower(tmp_path):
     options = engine.Options(unsigned=True, optimise=False)
     artifact = engine.compile(Job(graph, graph, [image], []), options, tmp_path)
     assert artifact.moved == ("restored.q",)
-    found, want = trace(artifact, tmp_path, image, ["x.q", "restored.q"]), golden.run(graph, image)
+    (found,), want = (
+        traces(LocalEngine("", artifact, tmp_path), [image], ["x.q", "restored.q"]),
+        golden.run(graph, image),
+    )
     for name in ("x.q", "restored.q", "restored"):
         assert found[name].dtype == want[name].dtype
         np.testing.assert_array_equal(found[name], want[name])
