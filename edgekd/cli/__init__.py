@@ -6,7 +6,20 @@ import sys
 
 import typer
 
-from edgekd.cli import bench, compress, doctor, fetch, init, inspect, run, sensitivity, students, targets, verify
+from edgekd.cli import (
+    bench,
+    compress,
+    doctor,
+    explain,
+    fetch,
+    init,
+    inspect,
+    run,
+    sensitivity,
+    students,
+    targets,
+    verify,
+)
 
 app = typer.Typer(
     name="edgekd",
@@ -17,7 +30,7 @@ app = typer.Typer(
     help="Distil, quantize, compile and verify small vision networks for the edge.\n\n"
     "Begin with: edgekd compress --target jetson",
 )
-for verb in (compress, verify, bench, run, inspect, sensitivity, init, targets, students, fetch, doctor):
+for verb in (compress, verify, bench, explain, run, inspect, sensitivity, init, targets, students, fetch, doctor):
     app.command(verb.NAME)(verb.main)
 
 

@@ -23,7 +23,7 @@ from edgekd.schema.target import Reach
 
 TICK = 0.1
 """Seconds between two looks at the agent."""
-RUNNERS = {"ort": "onnxruntime", "ov": "openvino", "trt": "trtexec"}
+RUNNERS = {"ort": "onnxruntime", "ov": "openvino", "tfl": "ai_edge_litert", "trt": "trtexec"}
 """Runner to the package, or the program, it needs."""
 
 

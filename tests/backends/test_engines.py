@@ -53,7 +53,11 @@ def test_openvino_proves_what_runs_in_int8(tmp_path):
     engine = backend("openvino")
     image = np.zeros((1, 8, 8, 8), np.float32)
     artifact = engine.compile(Job(graph, graph, [{"image": image}], []), engine.Options(), tmp_path)
-    assert artifact.facts == {"weighted layers": 1, "of them in int8": 1}
+    assert artifact.facts == {
+        "weighted layers": 1, "of them in int8": 1, "share of MACs in int8": 1.0, "in float": [],
+        "devices": "CPU", "device names": artifact.facts["device names"],
+    }  # fmt: skip
+    assert artifact.facts["device names"]
 
 
 def test_unknown_backend_and_missing_record(tmp_path):

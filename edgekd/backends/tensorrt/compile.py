@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ from pydantic import Field
 
 from edgekd.backends.base import Artifact, Job, check_operators
 from edgekd.backends.tensorrt import rules
+from edgekd.backends.tensorrt.reasons import reasons
 from edgekd.backends.tensorrt.write import write_kit
 from edgekd.errors import Problem, ProblemsError, RequestError
 from edgekd.graph.model import Graph
+from edgekd.graph.reasons import Reason
 from edgekd.graph.rewrite import float_biases, half_floats
 from edgekd.runners import trt
 from edgekd.schema.base import Strict
@@ -37,6 +40,10 @@ class TensorRt:
     def check(self, graph: Graph, engine: Engine) -> list[Problem]:
         """Operators, opset, and the placement of every Q/DQ pair in the graph as TensorRT will read it."""
         return [*check_operators(graph, engine), *rules.check(Graph(float_biases(graph)))]
+
+    def reasons(self, graph: Graph, machines: Sequence[str]) -> Iterator[Reason]:
+        """What keeps the graph slow on hosts of these kinds (`uname -m`)."""
+        return reasons(graph, machines)
 
     def compile(self, job: Job, options: TrtOptions, out: Path) -> Artifact:
         """Write the kit; build it where trtexec is. Raises ProblemsError when a rule is broken or a build fails."""
