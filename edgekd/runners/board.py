@@ -203,15 +203,18 @@ class PowerLog:
                 self.lines.append((time.monotonic(), line.strip()))
 
 
-def watch(load: Callable[[], int], idle: float = 30.0, root: str = "/") -> dict[str, Any]:
-    """Samples while nothing runs for `idle` seconds, then while `load` runs, which gives the inferences it made."""
+def watch(load: Callable[[], dict[str, Any]], idle: float = 30.0, root: str = "/") -> dict[str, Any]:
+    """Samples while nothing runs for `idle` seconds, then while `load` runs.
+
+    It gives the `count` of its inferences and, where only a part of its time went into them, the window `load`.
+    """
     with PowerLog(root=root) as log:
         begin = time.monotonic()
         time.sleep(idle)
         middle = time.monotonic()
-        count = load()
+        told = load()
         end = time.monotonic()
-    return {"samples": log.samples, "lines": log.lines, "idle": [begin, middle], "load": [middle, end], "count": count}
+    return {"samples": log.samples, "lines": log.lines, "idle": [begin, middle], "load": [middle, end], **told}
 
 
 if __name__ == "__main__":
