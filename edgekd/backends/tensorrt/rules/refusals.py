@@ -1,4 +1,9 @@
-"""Rules whose breach TensorRT refuses, or answers with other numbers."""
+"""Rules whose breach TensorRT refuses, or answers with other numbers.
+
+TensorRT-RTX 1.7.1 refuses, without a GPU: zero points, negative scales, int16 and int32 codes, what stands between
+integer constants and their DequantizeLinear, free dimensions. It reads uint8 without a word, infinite scales, scales
+per channel of activations and along other axes of weights; those rules are the documentation's.
+"""
 
 from __future__ import annotations
 
