@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import onnx
 
-from edgekd.backends.tensorrt.rules.views import WEIGHTED, behind_pair, is_dequantized, readers, weight
+from edgekd.backends.tensorrt.rules.views import WEIGHTED, Rule, behind_pair, is_dequantized, readers, weight
 from edgekd.errors import Problem
 from edgekd.graph.model import Graph, attributes
 
@@ -99,6 +99,7 @@ def _attention(graph: Graph) -> Iterator[Problem]:
             yield Problem(node.output[0], what, "quantize the projections and the MLP only")
 
 
-RULES: tuple[Callable[[Graph], Iterator[Problem]], ...] = (
-    _half_quantized, _before_activation, _sums, _moves, _means, _float_operators, _attention,
-)  # fmt: skip
+FLOAT: tuple[Rule, ...] = (_half_quantized, _means)
+"""What runs in float."""
+SLOW: tuple[Rule, ...] = (_before_activation, _sums, _moves, _float_operators, _attention)
+"""What takes kernels that could be one, or passes that could be none."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import onnx
 
+from edgekd.errors import Problem
 from edgekd.graph.model import Array, Graph
 
+Rule = Callable[[Graph], Iterator[Problem]]
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 PAIR = ("QuantizeLinear", "DequantizeLinear")
 
