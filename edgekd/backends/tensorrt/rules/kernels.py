@@ -28,6 +28,11 @@ class _Conv:
     def depthwise(self) -> bool:
         return self.groups > 1 and self.read == self.groups
 
+    def rounded(self, lanes: int) -> str:
+        """What its channels are, and what they would be."""
+        full = (-(-n // lanes) * lanes for n in (self.read, self.made))
+        return "{} to {} channels instead of {} to {}".format(*full, self.read, self.made)
+
 
 def _convolutions(graph: Graph) -> Iterator[_Conv]:
     for node in graph.nodes:
@@ -47,7 +52,7 @@ def channels_of_4(graph: Graph) -> Iterator[Problem]:
     for conv in _convolutions(graph):
         if conv.groups == 1 and (conv.read % 4 or conv.made % 4):
             what = "its channels are no multiple of 4, which int8 kernels pad"
-            hint = f"{conv.read} in, {conv.made} out; a first or last layer may be as fast in float"
+            hint = f"{conv.rounded(4)}; a first or last layer may be as fast in float"
             yield Problem(conv.node.output[0], what, hint)
 
 
@@ -57,7 +62,7 @@ def channels_of_32(graph: Graph) -> Iterator[Problem]:
         fours = not (conv.read % 4 or conv.made % 4)
         if conv.groups == 1 and fours and (conv.read % 32 or conv.made % 32):
             what = "its channels are no multiple of 32, which the fast int8 kernels want"
-            yield Problem(conv.node.output[0], what, f"{conv.read} in, {conv.made} out")
+            yield Problem(conv.node.output[0], what, conv.rounded(32))
 
 
 def _gated_depthwise(graph: Graph) -> Iterator[Problem]:
