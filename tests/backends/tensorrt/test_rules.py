@@ -234,6 +234,14 @@ def test_every_rule_is_broken_once_here():
     assert all(isinstance(rules.notes(broken), list) for broken, *_ in REFUSED)
 
 
+def test_a_sum_of_two_convolutions():
+    """One is fused with the sum; what the other makes is the skip input, so its pair is right."""
+    made, constants = weights(32, 32, 1, 1)
+    nodes = [*made, node("Conv", ["x", "wf"], "c"), node("Conv", ["x", "wf"], "d")]
+    nodes += [*pair("dq", "d"), node("Add", ["c", "dq"], "restored")]
+    assert rules.notes(net(nodes, constants)) == []
+
+
 def test_a_linear_resize_and_a_float_graph():
     """A linear Resize mixes values, so other scales behind it cost nothing; without pairs there is nothing to note."""
     assert rules.notes(resized("s2", "linear")) == []

@@ -39,17 +39,14 @@ def _before_activation(graph: Graph) -> Iterator[Problem]:
 
 
 def _sums(graph: Graph) -> Iterator[Problem]:
-    """A residual Add: the skip input through a pair, the convolution's own output not (1293, 1992, 3270)."""
-    for node in graph.nodes:
-        if node.op_type != "Add":
-            continue
-        sources = [behind_pair(graph, name) for name in node.input]
-        if any(source is not None and source.op_type == "Conv" for source in sources):
+    """A residual Add: one convolution straight into it, the other input through a pair (1293, 1992, 3270)."""
+    for node in (n for n in graph.nodes if n.op_type == "Add"):
+        makers, sources = map(graph.maker.get, node.input), [behind_pair(graph, name) for name in node.input]
+        fused = any(m is not None and m.op_type == "Conv" and is_dequantized(graph, m.input[0]) for m in makers)
+        if not fused and any(source is not None and source.op_type == "Conv" for source in sources):
             what = "a Q/DQ pair stands between `Conv` and `Add`, which are then two kernels"
             yield Problem(node.output[0], what, "quantize the skip input only")
-        makers = [graph.maker.get(name) for name in node.input]
-        convolved = any(m is not None and m.op_type == "Conv" and is_dequantized(graph, m.input[0]) for m in makers)
-        if convolved and not any(is_dequantized(graph, name) or name in graph.constants for name in node.input):
+        if fused and not any(is_dequantized(graph, name) or name in graph.constants for name in node.input):
             what = "the skip input of this `Add` is not quantized, so `Conv` and `Add` are two kernels"
             yield Problem(node.output[0], what, "quantize the skip input")
 
