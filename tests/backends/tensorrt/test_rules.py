@@ -242,6 +242,11 @@ def test_a_sum_of_two_convolutions():
     assert rules.notes(net(nodes, constants)) == []
 
 
+def test_a_pair_that_others_need_too():
+    """A norm beside a residual sum reads what the sum has to read through a pair."""
+    assert rules.notes(net([node("Softmax", ["x"], "m"), node("Add", ["x", "m"], "restored")])) == []
+
+
 def test_a_linear_resize_and_a_float_graph():
     """A linear Resize mixes values, so other scales behind it cost nothing; without pairs there is nothing to note."""
     assert rules.notes(resized("s2", "linear")) == []

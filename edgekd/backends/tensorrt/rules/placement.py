@@ -6,7 +6,15 @@ from collections.abc import Iterator
 
 import onnx
 
-from edgekd.backends.tensorrt.rules.views import WEIGHTED, Rule, behind_pair, is_dequantized, readers, weight
+from edgekd.backends.tensorrt.rules.views import (
+    WEIGHTED,
+    Rule,
+    behind_pair,
+    is_dequantized,
+    is_paired_for,
+    readers,
+    weight,
+)
 from edgekd.errors import Problem
 from edgekd.graph.model import Graph, attributes
 
@@ -17,9 +25,9 @@ _ACTIVATIONS = ("Relu", "Clip", "LeakyRelu", "BatchNormalization")
 
 
 def _half_quantized(graph: Graph) -> Iterator[Problem]:
-    """All inputs of a weighted operator come through a pair, or none does."""
+    """Activation and weight of an operator come both through a pair, or neither does."""
     for node in graph.nodes:
-        if node.op_type in WEIGHTED:
+        if node.op_type in WEIGHTED and (node.op_type != "MatMul" or weight(graph, node) is not None):
             quantized = [is_dequantized(graph, name) for name in node.input[:2]]
             if any(quantized) and not all(quantized):
                 yield Problem(
@@ -80,9 +88,9 @@ def _means(graph: Graph) -> Iterator[Problem]:
 
 
 def _float_operators(graph: Graph) -> Iterator[Problem]:
-    """Gates, norms and softmax run in float: a pair in front of them only breaks the chains TensorRT fuses."""
+    """Gates, norms and softmax run in float: a pair for them alone only breaks the chains TensorRT fuses."""
     for node in graph.nodes:
-        if node.op_type in _FLOAT and any(is_dequantized(graph, name) for name in node.input):
+        if node.op_type in _FLOAT and any(is_paired_for(graph, name, _FLOAT) for name in node.input):
             yield Problem(node.output[0], f"`{node.op_type}` reads quantized values", "leave its input in float")
 
 
@@ -91,7 +99,7 @@ def _attention(graph: Graph) -> Iterator[Problem]:
     if not any(node.op_type == "Softmax" for node in graph.nodes):
         return
     for node in (n for n in graph.nodes if n.op_type == "MatMul" and weight(graph, n) is None):
-        if any(is_dequantized(graph, name) for name in node.input):
+        if any(is_paired_for(graph, name, ("MatMul",)) for name in node.input):
             what = "an attention product is quantized, which breaks the fused float16 attention"
             yield Problem(node.output[0], what, "quantize the projections and the MLP only")
 

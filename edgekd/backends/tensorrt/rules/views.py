@@ -20,6 +20,11 @@ def is_dequantized(graph: Graph, name: str) -> bool:
     return maker is not None and maker.op_type == "DequantizeLinear"
 
 
+def is_paired_for(graph: Graph, name: str, kinds: tuple[str, ...]) -> bool:
+    """Whether a tensor comes out of a DequantizeLinear that operators of these kinds alone read."""
+    return is_dequantized(graph, name) and all(reader.op_type in kinds for reader in graph.readers[name])
+
+
 def behind_pair(graph: Graph, name: str) -> onnx.NodeProto | None:
     """The operator in front of a Q/DQ pair, if `name` comes out of one."""
     dequantize = graph.maker.get(name)
