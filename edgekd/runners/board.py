@@ -203,18 +203,15 @@ class PowerLog:
                 self.lines.append((time.monotonic(), line.strip()))
 
 
-def watch(load: Callable[[], dict[str, Any]], idle: float = 30.0, root: str = "/") -> dict[str, Any]:
-    """Samples while nothing runs for `idle` seconds, then while `load` runs.
-
-    It gives the `count` of its inferences and, where only a part of its time went into them, the window `load`.
-    """
+def watch(load: Callable[[], int], idle: float = 30.0, root: str = "/") -> dict[str, Any]:
+    """Samples while nothing runs for `idle` seconds, then while `load` runs, which gives the inferences it made."""
     with PowerLog(root=root) as log:
         begin = time.monotonic()
         time.sleep(idle)
         middle = time.monotonic()
-        told = load()
+        count = load()
         end = time.monotonic()
-    return {"samples": log.samples, "lines": log.lines, "idle": [begin, middle], "load": [middle, end], **told}
+    return {"samples": log.samples, "lines": log.lines, "idle": [begin, middle], "load": [middle, end], "count": count}
 
 
 if __name__ == "__main__":

@@ -131,7 +131,7 @@ def test_the_counter_of_a_pc(tmp_path, monkeypatch):
 
 def test_a_log_samples_while_it_is_open(tmp_path, monkeypatch):
     root = place(tmp_path, "orin-nano-jetpack-6", monkeypatch)
-    log = board.watch(lambda: time.sleep(0.3) or {"count": 7}, idle=0.3, root=root)
+    log = board.watch(lambda: time.sleep(0.3) or 7, idle=0.3, root=root)
     assert log["count"] == 7
     times = [sample["t"] for sample in log["samples"]]
     assert len(times) >= 3

@@ -17,6 +17,7 @@ from edgekd.graph.rewrite import (
     with_opset,
 )
 from hypothesis import given, settings
+from onnx import TensorProto
 
 from tests.graph.ort import reference
 from tests.graph.random_graphs import graphs
@@ -111,3 +112,19 @@ def test_what_is_quantized_stays_when_the_rest_is_halved(drawn):
     halved = valid(half_floats(graph))
     assert [n.op_type for n in halved.nodes] == [n.op_type for n in graph.nodes]
     equal(golden.run(graph, image), golden.run(halved, image))
+
+
+@FEW
+@given(graphs())
+def test_everything_between_inputs_and_outputs_is_halved(drawn):
+    """Scales too. What an operator reads is rounded to 11 bits, so that a code may flip to the next; casts stand at the
+    ends alone."""
+    graph, image = drawn
+    halved = valid(half_floats(graph, pairs=True))
+    kept = {*halved.inputs, *halved.outputs}
+    assert TensorProto.FLOAT not in {kind for name, kind in halved.types.items() if name not in kept}
+    casts = [node for node in halved.nodes if node.op_type == "Cast"]
+    assert all(kept & {*node.input, *node.output} for node in casts)
+    assert [n.op_type for n in halved.nodes if n not in casts] == [n.op_type for n in graph.nodes]
+    outputs = reference(halved, image)
+    assert all(out.dtype == np.float32 and np.isfinite(out).all() for out in outputs.values())
