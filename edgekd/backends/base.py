@@ -27,8 +27,14 @@ class Artifact(Strict):
     kind: Literal["artifact", "kit"]
     tool: str = Field(description="Program and version that compiled it.")
     model: str = Field(description="File that is run, or that the device compiles.")
-    runner: Literal["ort", "ov"] | None = Field(None, description="Runner that opens it here.")
+    runner: Literal["ort", "ov", "tfl", "trt"] | None = Field(
+        None, description="Runner that opens it, where its runtime is; a kit's runner builds it first."
+    )
     options: dict[str, Any] = Field(default_factory=dict, description="What the runner is told.")
+    beside: dict[str, str] = Field(
+        default_factory=dict,
+        description="Other models of the folder to time beside it, by name: the same net in float.",
+    )
     observe: Literal["each", "all"] = Field(
         "each",
         description="`each`: tensors are looked at one at a time, since exposing them changes what is fused.",

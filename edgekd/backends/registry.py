@@ -10,6 +10,7 @@ from edgekd.backends.base import Backend
 from edgekd.errors import RequestError, nearest
 
 BACKENDS = {
+    "litert": "edgekd.backends.litert.compile:LiteRt",
     "onnxruntime": "edgekd.backends.onnxruntime.compile:OnnxRuntime",
     "openvino": "edgekd.backends.openvino.compile:OpenVino",
     "tensorrt": "edgekd.backends.tensorrt.compile:TensorRt",

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from edgekd.cli.console import table
 from edgekd.errors import Problem
 from edgekd.evidence import Bundle, Figure
+
+if TYPE_CHECKING:
+    from edgekd.devices.bench import Benched
 
 
 def print_scores(bundle: Bundle, figures: Sequence[Figure]) -> None:
@@ -61,17 +65,60 @@ def print_worst(bundle: Bundle, figures: Sequence[Figure]) -> None:
 
 
 def print_costs(bundle: Bundle, figures: Sequence[Figure]) -> None:
-    """Counts, then latency where it was measured."""
+    """Counts, then what was measured on this host."""
     titles = {name: arm.title for name, arm in bundle.manifest.arms.items()}
-    rows = []
-    for f in figures:
-        if f.kind == "estimated":
-            rows.append([f.name, titles.get(f.subject, f.subject), f"{f.value:,.0f} {f.unit}".strip(), f.kind])
-        elif f.name == "latency":
-            p90, threads = f.details["p90"], f.details["threads"]
-            text = f"{f.value:.2f} ms (p90 {p90:.2f}, {threads} thread{'s' * (threads > 1)})"
-            rows.append([f.name, titles.get(f.subject, f.subject), text, f"{f.kind}, {f.tool}"])
+    rows = [
+        [f.name, titles.get(f.subject, f.subject), f"{f.value:,.0f} {f.unit}".strip(), f.kind]
+        for f in figures
+        if f.kind == "estimated"
+    ]
     table(["cost", "of", "value", "how"], rows, right=(2,))
+    if measured := [f for f in figures if f.kind == "measured"]:
+        print()
+        print_measured(bundle, measured)
+
+
+def print_device(bundle: Bundle, found: Benched) -> None:
+    """One device: what was measured, what its answers are worth, what is doubtful and what was not looked at."""
+    print(f"\n{found.device}: {found.host}")
+    print_measured(bundle, found.figures)
+    held = sum(gate.held for gate in found.gates)
+    if found.gates:
+        print(f"{held} of {len(found.gates)} gates held")
+    for note in found.notes:
+        print(f"{note}" + (f" ({note.hint})" if note.hint else ""))
+
+
+def print_measured(bundle: Bundle, figures: Sequence[Figure]) -> None:
+    """What was measured on a device, and what of its state makes that doubtful."""
+    titles = {name: arm.title for name, arm in bundle.manifest.arms.items()}
+    rows = [[f.name, titles.get(f.subject, f.subject), told(f), f.kind, f.tool] for f in figures if f.name != "state"]
+    if rows:
+        table(["what", "of", "value", "how", "by"], rows)
+    for figure in figures:
+        if figure.name == "state":
+            for warning in figure.details["warnings"]:
+                print(f"doubtful: {warning}")
+
+
+def told(figure: Figure) -> str:
+    """A figure of a device as it is read."""
+    value, details = figure.value, figure.details
+    low, high = figure.interval or (value, value)
+    short = ", short measurement" if details.get("short") else ""
+    if figure.name == "latency":
+        threads = f"{details['threads']} thread{'s' * (details['threads'] > 1)}"
+        tail = f"p90 {details['p90']:.3g}, p99 {details['p99']:.3g}, {figure.n} runs, {threads}"
+        return f"{value:.3g} ms ({tail}){short}"
+    if figure.name.startswith("speed-up"):
+        return f"{value:.2f} times [{low:.2f}, {high:.2f}]{short}"
+    if figure.name == "peak memory":
+        return f"{value / 2**20:.1f} MiB"
+    if figure.name.startswith("energy"):
+        return f"{value * 1e3:.3g} mJ above idle, {details['gross'] * 1e3:.3g} mJ in all"
+    if figure.name in ("parity", "retained"):
+        return f"{value:.4%}"
+    return f"{value:.4f} {figure.unit}".strip()
 
 
 def print_skipped(skipped: Sequence[Problem]) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from edgekd.devices.base import Device
 
 NAME = "verify"
 
@@ -15,6 +18,10 @@ def main(
     every: Annotated[
         bool, typer.Option("--every-tensor", help="Look at all tensors, in large networks too (a compile each).")
     ] = False,
+    device: Annotated[
+        str | None, typer.Option(help="Check the target's engine there: `ssh://user@host[:port]`, or `local`.")
+    ] = None,
+    ssh_config: Annotated[Path | None, typer.Option(help="Configuration file for ssh.", exists=True)] = None,
     io: Annotated[Path | None, typer.Option(help="The io record of a model file that carries none, JSON.")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
@@ -23,15 +30,19 @@ def main(
     Ends with exit code 1 when a gate fails, and names the first tensor beyond its bound. The report is written anew.
     Of a Q/DQ ONNX or int8 `.tflite` file, every engine here is held against the integer reference on random inputs.
     """
+    from edgekd.devices.open import open_device
+    from edgekd.errors import RequestError
     from edgekd.verify.foreign import is_model
 
+    if device and is_model(run):
+        raise RequestError("a model file is verified here alone", "`edgekd bench` runs it on a device")
     if is_model(run):
         verify_model(run, io, every, json)
     else:
-        verify_run(run, every, json)
+        verify_run(run, every, json, open_device(device, ssh_config) if device else None)
 
 
-def verify_run(run: Path, every: bool, json: bool) -> None:
+def verify_run(run: Path, every: bool, json: bool, device: Device | None) -> None:
     """A bundle."""
     from edgekd.cli import console, summary
     from edgekd.evidence import Bundle
@@ -39,7 +50,7 @@ def verify_run(run: Path, every: bool, json: bool) -> None:
     from edgekd.verify.check import verify
 
     bundle = Bundle(run)
-    found = verify(bundle, every=every)
+    found = verify(bundle, every=every, device=device)
     bundle.ledger.add(found.figures)
     if found.figures:
         write_report(bundle)

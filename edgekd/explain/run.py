@@ -19,7 +19,7 @@ from edgekd.explain.findings import Explanation
 from edgekd.graph.executed import as_ran, int8_proof
 from edgekd.graph.model import Array, Graph, read_model
 from edgekd.graph.reasons import Reason
-from edgekd.graph.rewrite import without_quantization
+from edgekd.graph.rewrite import without_pairs
 
 Inputs = dict[str, Array]
 
@@ -40,7 +40,7 @@ def explain_here(graph: Graph, engine: str, options: dict[str, Any], inputs: Inp
     maker = backend(engine)
     with tempfile.TemporaryDirectory() as folder:
         made = []
-        for name, each in (("graph", graph), ("twin", Graph(without_quantization(graph)))):
+        for name, each in (("graph", graph), ("twin", Graph(without_pairs(graph)))):
             place = Path(folder) / name
             place.mkdir()
             artifact = maker.compile(Job(each, each, [inputs], []), maker.Options.model_validate(options), place)

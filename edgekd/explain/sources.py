@@ -13,13 +13,13 @@ import onnx
 from edgekd.backends.base import read_artifact
 from edgekd.backends.registry import BACKENDS, backend, is_installed, names
 from edgekd.devices.local import can_run, is_board
-from edgekd.devices.profile import read_inputs
 from edgekd.errors import MissingError, RequestError, nearest
 from edgekd.evidence import Bundle
 from edgekd.explain.findings import Explanation
 from edgekd.explain.run import Inputs, explain_here, explain_static
 from edgekd.graph.model import Graph, read_model, with_batch
 from edgekd.schema.targets import boards, load_board
+from edgekd.verify.check import read_probes
 from edgekd.verify.foreign import read_graph
 
 _NUMPY = {1: np.float32, 10: np.float16, 11: np.float64}
@@ -29,7 +29,7 @@ def explain_run(folder: Path, engine: str | None, runs: int) -> list[Explanation
     """The run's engine: timed where this host is its board, else by its rules. A named engine is timed here."""
     bundle = Bundle(folder)
     graph, target = Graph(read_model(bundle.path / "graph.onnx")), bundle.manifest.target
-    inputs = read_inputs(bundle.path / "probes.npz")
+    inputs = read_probes(bundle.path / "probes.npz")[0][0]
     if engine is not None:
         return [_here(graph, engine, options_here(engine), inputs, runs, f"on this host: {platform.machine()}")]
     found = []

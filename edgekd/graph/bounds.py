@@ -16,11 +16,12 @@ from edgekd.graph.golden.elementwise import ELEMENTWISE
 from edgekd.graph.golden.moving import MOVING
 from edgekd.graph.model import Graph
 
-Kind = Literal["moved", "weighted", "sum", "table", "mean", "linear", "normal", "float"]
+Kind = Literal["moved", "weighted", "product", "sum", "table", "mean", "linear", "normal", "float"]
 
 SHARE: dict[Kind, dict[Rounding, float]] = {
     "moved": {"rne_f32": 0.002, "tfl_double": 0.0},
     "weighted": {"rne_f32": 0.002, "tfl_double": 0.0},
+    "product": {"rne_f32": 0.05, "tfl_double": 0.0},
     "sum": {"rne_f32": 0.02, "tfl_double": 0.0},
     "table": {"rne_f32": 0.02, "tfl_double": 0.02},
     "mean": {"rne_f32": 0.02, "tfl_double": 0.0},
@@ -48,7 +49,9 @@ def kind(graph: Graph, node: onnx.NodeProto) -> Kind:
     if name in _MOVES:
         return "moved"
     if name in _WEIGHTED:
-        return "weighted" if all(_is_codes(graph, n) for n in node.input[:2]) else "float"
+        if not all(_is_codes(graph, n) for n in node.input[:2]):
+            return "float"
+        return "product" if name == "MatMul" and graph.source(node.input[1]) is None else "weighted"
     if name == "Resize":
         linear = any(a.name == "mode" and a.s == b"linear" for a in node.attribute)
         return "linear" if linear else "moved"

@@ -96,16 +96,23 @@ class Quantizer(nn.Module):
 
 
 class ActivationQuantizer(Quantizer):
-    """Per tensor; the range comes from calibration, or is `fixed` where it is known (network input, sigmoid)."""
+    """Per tensor; the range comes from calibration, or is `fixed` where it is known (network input, sigmoid).
+
+    `ends` are the values of the lowest and the highest code, where the engine's kernel has no others.
+    """
 
     def __init__(
-        self, grid: Grid, fixed: tuple[float, float] | None = None, calibration: Calibration | None = None
-    ) -> None:
+        self, grid: Grid, fixed: tuple[float, float] | None = None, calibration: Calibration | None = None,
+        ends: tuple[float, float] | None = None,
+    ) -> None:  # fmt: skip
         super().__init__((), grid)
-        self.fixed, self.finite = fixed, True
+        self.fixed, self.finite = ends or fixed, True
         self._observer = observer(calibration or Calibration())
-        if fixed is not None:
+        if ends is not None:
+            self._set_affine(*ends)
+        elif fixed is not None:
             self._set_fixed(*fixed)
+        if self.fixed is not None:
             self.log_scale.requires_grad_(False)
 
     def _set_fixed(self, low: float, high: float) -> None:

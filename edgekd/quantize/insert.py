@@ -154,6 +154,7 @@ def _insert_activations(
     """A quantizer behind every value that has a scale, its own or another's."""
     policy = arithmetic.placement
     known = {op.output: KNOWN_RANGES[op.type] for op in captured.ops if op.type in KNOWN_RANGES}
+    ends_of = {op.output: policy.ranges[op.type] for op in captured.ops if op.type in policy.ranges}
     if policy.input == "known":
         known |= dict(zip(captured.inputs, ranges, strict=True))
     moved = {
@@ -170,8 +171,9 @@ def _insert_activations(
             users = [v for v, s in scales.items() if s == value]
             others = [v for v in users if v != value and v not in moved]
             fixed = None if others else known.get(value)  # a known range holds only where nothing else shares it
+            ends = None if others else ends_of.get(value)
             grid = activation_grid(arithmetic, positive.issuperset(users))
-            quantizer = activations[value] = ActivationQuantizer(grid, fixed, calibration)
+            quantizer = activations[value] = ActivationQuantizer(grid, fixed, calibration, ends)
         else:
             quantizer = SharedQuantizer(activations[source], value in moved)
         scopes[f"{OWN}quantizer_{i}"] = value

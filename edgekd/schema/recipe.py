@@ -93,7 +93,8 @@ class Gates(Strict):
 class Profile(Strict):
     """How latency is measured where the engine is meant for this host."""
 
-    runs: int = Field(200, ge=10, description="Timed runs.")
+    runs: int = Field(1024, ge=10, description="Timed runs, unless `seconds` are over first.")
+    seconds: float = Field(60, gt=0, description="Seconds of timed runs, unless `runs` are done first.")
     warmup: int = Field(20, ge=0, description="Runs before them that are not counted.")
     threads: int = Field(1, ge=1, description="Threads of the engine.")
 

@@ -44,6 +44,11 @@ class Placement(Strict):
     stays_float: tuple[str, ...] = Field(
         (), description="Operators that compute in float whatever their neighbours do; none is in `quantize`."
     )
+    ranges: dict[str, tuple[float, float]] = Field(
+        default_factory=dict,
+        description="Operators whose kernel gives out codes of one range alone, whatever calibration sees: the values "
+        "of the lowest and the highest code.",
+    )
     input: Literal["known", "observed"] = Field(
         "known", description="Range of the network's inputs: what the io record implies, or what calibration sees."
     )
@@ -55,6 +60,8 @@ class Placement(Strict):
     def _one_place_each(self) -> Placement:
         if both := sorted({*self.stays_float} & {*self.quantize}):
             raise ValueError(f"`{both[0]}` is both in `quantize` and in `stays_float`")
+        if wrong := sorted(name for name, (low, high) in self.ranges.items() if not low <= 0 <= high or low == high):
+            raise ValueError(f"`ranges.{wrong[0]}` does not hold 0: the lower end first")
         return self
 
 

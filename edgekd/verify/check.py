@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from edgekd.backends.base import read_artifact
-from edgekd.devices.local import RUNNERS, can_run, open_session
-from edgekd.errors import MissingError, Problem, RequestError
+from edgekd.devices.base import Device
+from edgekd.devices.local import RUNNERS, can_run, how_to_get
+from edgekd.errors import MissingError, Problem
 from edgekd.evidence import Bundle, Figure
 from edgekd.graph import golden
-from edgekd.graph.images import Picture, data_digests, read_picture
+from edgekd.graph.images import data_digests
 from edgekd.graph.model import Array, Graph, read_model
-from edgekd.schema.io import ImageInput, IoRecord
+from edgekd.schema.io import IoRecord
 from edgekd.schema.recipes import PARTS
 from edgekd.students.base import Task
 from edgekd.students.registry import bundled_task
-from edgekd.verify.engines import Engine, LocalEngine
+from edgekd.verify.engines import DeviceEngine, Engine, LocalEngine
 from edgekd.verify.gates import Gate, group_gates, parity_gate, score_gates
 from edgekd.verify.parity import Hop, compare
 from edgekd.verify.records import encoding_gate, read_record, record_gate
@@ -50,8 +50,14 @@ class Verification:
         return [gate.problem for gate in self.gates if not gate.held]
 
 
-def verify(bundle: Bundle, say: Say = lambda text: None, every: bool = False) -> Verification:
-    """Verify `bundle`; `every`: all tensors of every engine, however many. What fails is collected, not raised."""
+def verify(
+    bundle: Bundle, say: Say = lambda text: None, every: bool = False, device: Device | None = None
+) -> Verification:
+    """Verify `bundle`: its engines here, or the target's own on a device.
+
+    `every`: all tensors of every engine, however many. What fails is collected; raised is MissingError, where the
+    device cannot be reached or lacks what it needs.
+    """
     manifest, found, changed = bundle.manifest, Verification(), bundle.changed()
     found.gates += [_intact(name, "the manifest's SHA-256") for name in changed]
     if any(name.partition("/")[0] in PARTS for name in changed):
@@ -62,50 +68,18 @@ def verify(bundle: Bundle, say: Say = lambda text: None, every: bool = False) ->
         found.gates.append(_intact("data", "the data the run was made with"))
     if any(not (bundle.path / name).is_file() for name in manifest.files):
         return found  # what is left tells too little
-    engines, graph = _runnable(bundle, found), Graph(read_model(bundle.path / "graph.onnx"))
+    engines = _runnable(bundle, found) if device is None else _on_device(bundle, found, device)
+    graph = Graph(read_model(bundle.path / "graph.onnx"))
     found.gates += _check_records(bundle, task, graph, read_probes(bundle.path / "probes.npz")[0])
     _check_hops(bundle, graph, engines, found, say, every)
     _score_all(bundle, task, engines, found, say)
-    losses = _find_losses(bundle, task, graph.io, found)
+    losses = _find_losses(bundle, task, graph.io, found, {engine.name for engine in engines})
     found.gates += [parity_gate(hop) for hop in found.hops]
     found.gates += score_gates(manifest.recipe, task, found.scores)
     found.gates += group_gates(manifest.recipe, task, losses["group"])
-    found.figures = figures(bundle, task, found.scores, found.hops, found.gates, found.skipped, losses)
+    witnesses = {name: e.witness for e in engines for name in (e.name, hop_name(e)) if e.witness}
+    found.figures = figures(bundle, task, found.scores, found.hops, found.gates, found.skipped, losses, witnesses)
     return found
-
-
-def answer(bundle: Bundle, engine: str, files: Sequence[Path]) -> tuple[Any, IoRecord]:
-    """What an engine of the bundle, or the integer reference (`reference`), answers to one picture an input.
-
-    With the answer comes the io record by which it is read. Raises RequestError where pictures do not fit the inputs.
-    """
-    graph = Graph(read_model(bundle.path / "graph.onnx"))
-    task, io = bundled_task(bundle), graph.io
-    raw = read_raw(files, io)
-    inputs = task.encode(raw if len(io.inputs) > 1 else raw[io.inputs[0].name], io)
-    if engine == "reference":
-        rounding = bundle.manifest.target.arithmetic.rounding
-        return task.decode(golden.run(graph, inputs, rounding=rounding), io), io
-    folder = bundle.path / "artifacts" / engine
-    artifact = read_artifact(folder)
-    if artifact.runner is None:
-        raise MissingError(f"`{engine}` is a kit: it runs on the device", "use `--engine reference`")
-    return task.decode(open_session(artifact.runner, folder / artifact.model, artifact.options).run(inputs), io), io
-
-
-def read_raw(files: Sequence[Path], io: IoRecord) -> dict[str, Picture]:
-    """A picture file an input, in the record's order, in the input's colours. Raises RequestError on a misfit."""
-    specs = [spec for spec in io.inputs if isinstance(spec, ImageInput)]
-    if len(specs) < len(io.inputs):
-        raise RequestError("the network takes more than pictures", "run it from Python with its task's samples")
-    if len(files) != len(specs):
-        names = ", ".join(f"`{spec.name}`" for spec in specs)
-        raise RequestError(f"the network takes {len(specs)} pictures, not {len(files)}", f"one each for {names}")
-    raw = {spec.name: read_picture(file, spec.color) for spec, file in zip(specs, files, strict=True)}
-    for spec in specs:
-        if (size := raw[spec.name].shape[:2]) != spec.shape[2:]:
-            raise RequestError(f"the picture has {size} pixels, the network takes {spec.shape[2:]}", "crop it")
-    return raw
 
 
 def read_probes(path: Path) -> tuple[list[dict[str, Array]], list[dict[str, Array]]]:
@@ -129,14 +103,32 @@ def _runnable(bundle: Bundle, found: Verification) -> list[Engine]:
     for name in bundle.manifest.engines:
         folder = bundle.path / "artifacts" / name
         artifact = read_artifact(folder)
-        if artifact.runner is None:
+        if artifact.runner is None or (artifact.kind == "kit" and not can_run(artifact.runner)):
             found.skipped.append(Problem(name, "is a kit: its answers are checked on the device"))
         elif not can_run(artifact.runner):
             package = RUNNERS[artifact.runner]
-            found.skipped.append(Problem(name, f"`{package}` is not installed", f"pip install 'edgekd[{package}]'"))
+            found.skipped.append(Problem(name, f"`{package}` is not installed", how_to_get(artifact.runner)))
         else:
             out.append(LocalEngine(name, artifact, folder))
     return out
+
+
+def _on_device(bundle: Bundle, found: Verification, device: Device) -> list[Engine]:
+    """The target's engine on a device; stand-ins are for hosts that are not the target."""
+    out: list[Engine] = []
+    for name, record in bundle.manifest.engines.items():
+        folder = bundle.path / "artifacts" / name
+        artifact = read_artifact(folder)
+        if record.role == "target" and artifact.runner is not None:
+            out.append(DeviceEngine(f"{name} on {device.name}", artifact, folder, device))
+        else:
+            found.skipped.append(Problem(name, "stands in for the target on a host; it is not run on a device"))
+    return out
+
+
+def hop_name(engine: Engine) -> str:
+    """The hop that ends in an engine."""
+    return f"{GOLDEN} → {engine.name}"
 
 
 def _check_records(bundle: Bundle, task: Task, graph: Graph, inputs: list[dict[str, Array]]) -> Iterator[Gate]:
@@ -158,7 +150,9 @@ def _check_hops(
     for engine in engines:
         say(f"parity: {GOLDEN} → {engine.name}")
         try:
-            found.hops.append(check_engine(f"{GOLDEN} → {engine.name}", engine, graph, inputs, rounding, every))
+            found.hops.append(check_engine(hop_name(engine), engine, graph, inputs, rounding, every))
+        except MissingError:
+            raise
         except Exception as error:  # each runtime raises its own kinds; a damaged artifact fails in any of them
             found.gates.append(_does_not_run(engine.name, error))
 
@@ -180,15 +174,17 @@ def _score_all(bundle: Bundle, task: Task, engines: list[Engine], found: Verific
     for engine in engines:
         try:
             add(engine.name, engine.outputs)
+        except MissingError:
+            raise
         except Exception as error:  # as in `_check_hops`
             found.gates.append(_does_not_run(engine.name, error))
 
 
-def _find_losses(bundle: Bundle, task: Task, io: IoRecord, found: Verification) -> Losses:
+def _find_losses(bundle: Bundle, task: Task, io: IoRecord, found: Verification, engines: set[str]) -> Losses:
     """What the shipped graph and the engines lose most against FP32: samples, and groups where there are any."""
     recipe, parts = bundle.manifest.recipe, groups(task, io, task.evalset())
     full = found.scores[recipe.teacher]
-    ours = [s for name, s in found.scores.items() if name == recipe.ship or name in bundle.manifest.engines]
+    ours = [s for name, s in found.scores.items() if name == recipe.ship or name in engines]
     by_group = {s.subject: group_losses(parts, full, s, task.metric) for s in ours if parts}
     return {"sample": {s.subject: sample_losses(full, s, task.metric) for s in ours}, "group": by_group}
 

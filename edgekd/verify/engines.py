@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from edgekd.backends.base import Artifact
+from edgekd.devices.base import Device, Work
 from edgekd.devices.local import open_session
+from edgekd.evidence import host
 from edgekd.graph.model import Array
+from edgekd.resources import sha256
 
 Arrays = dict[str, Array]
 
@@ -26,6 +29,10 @@ class Engine(Protocol):
     @property
     def artifact(self) -> Artifact:
         """Its record."""
+
+    @property
+    def witness(self) -> dict[str, str]:
+        """What its figures are vouched by: tool, host, device, SHA-256 of its file."""
 
     def outputs(self, inputs: Iterable[Arrays]) -> Iterator[Arrays]:
         """Outputs of each input, with nothing else exposed: as it really runs."""
@@ -62,10 +69,43 @@ class LocalEngine:
         return out
 
     @property
+    def witness(self) -> dict[str, str]:
+        """Itself, on this host."""
+        return {"tool": self.artifact.tool, "host": host(), "sha256": sha256(self.folder / self.artifact.model)}
+
+    @property
     def runner(self) -> str:
         """The runner of its artifact."""
         assert self.artifact.runner is not None
         return self.artifact.runner
+
+
+@dataclass
+class DeviceEngine:
+    """An artifact on a device."""
+
+    name: str
+    artifact: Artifact
+    folder: Path
+    device: Device
+    witness: dict[str, str] = field(default_factory=dict)
+    """As told by the device when it last answered."""
+
+    def outputs(self, inputs: Iterable[Arrays]) -> Iterator[Arrays]:
+        """Outputs of each input, all asked at once."""
+        return iter(self._do(list(inputs), {"task": "run", "model": self.name}))
+
+    def observe(self, inputs: Sequence[Arrays], groups: Sequence[Sequence[str]]) -> list[Arrays]:
+        """Tensors of all groups; one that the artifact does not have is left out."""
+        return self._do(inputs, {"task": "trace", "model": self.name, "groups": [list(group) for group in groups]})
+
+    def _do(self, inputs: Sequence[Arrays], task: dict[str, Any]) -> list[Arrays]:
+        assert self.artifact.runner is not None
+        file = self.folder / self.artifact.model
+        result = self.device.do([Work(self.name, self.artifact.runner, file, self.artifact.options)], inputs, [task])
+        self.witness = {"tool": result.told[0]["tool"], "host": result.host, "device": self.device.name,
+                        "sha256": sha256(file)}  # fmt: skip
+        return result.arrays[0]
 
 
 def traces(engine: Engine, inputs: Sequence[Arrays], tensors: Sequence[str]) -> list[Arrays]:

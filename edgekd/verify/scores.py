@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.graph.answers import join, views
 from edgekd.graph.model import Array
 from edgekd.measure.statistics import bootstrap
 from edgekd.schema.io import IoRecord
@@ -40,12 +41,18 @@ class Scores:
 
 def score(subject: str, task: Task, io: IoRecord, samples: Sequence[Sample], answers: Answers | None) -> Scores:
     """Run and score; without `answers` the raw samples themselves are scored."""
-    outputs = answers(task.encode(sample.raw, io) for sample in samples) if answers else ()
-    predictions = tuple(task.decode(o, io) for o in outputs) if answers else tuple(s.raw for s in samples)
+    predictions = tuple(_predictions(task, io, samples, answers)) if answers else tuple(s.raw for s in samples)
     rows = [task.score(p, sample.truth) for p, sample in zip(predictions, samples, strict=True)]
     order = sorted(rows[0], key=lambda metric: metric != task.metric)  # the task's own first
     values = {metric: tuple(float(row[metric]) for row in rows) for metric in order}
     return Scores(subject, tuple(s.id for s in samples), values, predictions)
+
+
+def _predictions(task: Task, io: IoRecord, samples: Sequence[Sample], answers: Answers) -> Iterator[Any]:
+    """Every view of every sample encoded, answered, decoded and put together."""
+    outputs = iter(answers(task.encode(view, io) for sample in samples for view in views(sample.raw, io)))
+    for sample in samples:
+        yield join([task.decode(next(outputs), io) for _ in views(sample.raw, io)], sample.raw, io)
 
 
 def retained(base: Scores | None, full: Scores, artifact: Scores, metric: str) -> Kept | None:

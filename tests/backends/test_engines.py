@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from edgekd.backends.base import Job, read_artifact
 from edgekd.backends.registry import backend, is_installed
-from edgekd.devices.local import Timed, measure, open_session
+from edgekd.devices.local import open_session
 from edgekd.errors import MissingError, RequestError
 from edgekd.graph import golden
 from edgekd.verify.engines import LocalEngine, traces
@@ -58,20 +58,6 @@ def test_openvino_proves_what_runs_in_int8(tmp_path):
         "devices": "CPU", "device names": artifact.facts["device names"],
     }  # fmt: skip
     assert artifact.facts["device names"]
-
-
-def test_times_come_from_a_process_of_their_own(tmp_path):
-    graph = conv_graph(RNG)
-    image = np.zeros((1, 4, 8, 8), np.float32)
-    engine = backend("onnxruntime")
-    artifact = engine.compile(Job(graph, graph, [{"image": image}], []), engine.Options(), tmp_path)
-    models = [Timed(n, "ort", tmp_path / artifact.model, {"threads": 1}) for n in ("a", "b")]
-    result = measure(models, {"image": image}, warmup=1, runs=5)
-    assert {name: len(seconds) for name, seconds in result["seconds"].items()} == {"a": 5, "b": 5}
-    assert all(s > 0 for seconds in result["seconds"].values() for s in seconds)
-    assert result["tools"]["a"].startswith("ONNX Runtime")
-    with pytest.raises(MissingError, match="cannot be run"):
-        measure([Timed("gone", "ort", tmp_path / "gone.onnx", {})], {"image": image}, 1, 1)
 
 
 def test_unknown_backend_and_missing_record(tmp_path):

@@ -31,7 +31,7 @@ def bound_of(nodes, rounding="rne_f32"):
     [
         ("moved", [helper.make_node("Transpose", ["x"], ["made"])]),
         ("moved", [helper.make_node("Resize", ["x", "", "twice"], ["made"])]),
-        ("weighted", [helper.make_node("MatMul", ["x", "x"], ["made"])]),
+        ("product", [helper.make_node("MatMul", ["x", "x"], ["made"])]),
         ("sum", [helper.make_node("Add", ["x", "x"], ["a"]), helper.make_node("Relu", ["a"], ["made"])]),
         ("table", [helper.make_node("Sigmoid", ["x"], ["made"])]),
         ("mean", [helper.make_node("GlobalAveragePool", ["x"], ["made"])]),

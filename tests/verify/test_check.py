@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from edgekd.devices.local import Local
 from edgekd.evidence import Bundle
 from edgekd.graph.model import Graph, read_model, with_constants
 from edgekd.pipeline import Result
@@ -173,3 +174,27 @@ def test_the_manifest_lists_every_file(jetson):
     assert bundle.changed() == []
     assert bundle.manifest.versions["torch"] != "absent"
     assert bundle.manifest.recipe.train.steps == 80
+
+
+def test_the_targets_engine_is_verified_on_a_device_like_here(x86_run, tmp_path):
+    """This host as a device, through the agent: the same tensors, the same answers."""
+    bundle = Bundle(shutil.copytree(x86_run.folder, tmp_path / "copy"))
+    found = verify(bundle, device=Local())
+    assert found.failures == []
+    there = next(hop for hop in found.hops if hop.name.endswith("openvino on local"))
+    here = next(hop for hop in x86_run.verification.hops if hop.name.endswith("openvino"))
+    assert [t.tensor for t in there.tensors] == [t.tensor for t in here.tensors]
+    assert there.equal == here.equal
+    assert found.scores["openvino on local"].values == x86_run.verification.scores["openvino"].values
+    figure = next(f for f in found.figures if f.subject == "openvino on local")
+    assert figure.device == "local"
+    assert figure.tool.startswith("OpenVINO")
+
+
+def test_damage_is_named_on_a_device_too(x86_run, tmp_path):
+    bundle = Bundle(shutil.copytree(x86_run.folder, tmp_path / "copy"))
+    _, scale, changed = doubled(bundle, "mid.0.conv1", "mid.0/relu.q")
+    path = bundle.path / "artifacts/openvino/model.bin"
+    path.write_bytes(path.read_bytes().replace(scale.tobytes(), changed.tobytes()))
+    failures = {p.where: p.message for p in verify(bundle, device=Local()).failures}
+    assert "first beyond is `mid.0/relu.q`" in failures["integer reference → openvino on local"]

@@ -9,7 +9,7 @@ import pytest
 from edgekd.errors import ProblemsError, RequestError
 from edgekd.graph.model import Graph, read_model, with_constants
 from edgekd.graph.records import guess_record
-from edgekd.graph.rewrite import without_quantization
+from edgekd.graph.rewrite import without_pairs
 from edgekd.schema.io import ImageInput, TensorInput
 from edgekd.verify.foreign import opened, verify_foreign
 from onnxruntime.quantization import QuantFormat
@@ -93,7 +93,7 @@ def test_an_input_without_a_size_cannot_be_guessed(tmp_path):
 def test_without_its_pairs_the_net_answers_like_the_float_one(tmp_path):
     """Relu is folded into ranges by the quantizer, and comes back."""
     path = quantized(tmp_path)
-    real = without_quantization(Graph(read_model(path)))
+    real = without_pairs(Graph(read_model(path)))
     onnx.checker.check_model(real, full_check=True)
     assert {n.op_type for n in real.graph.node} & {"QuantizeLinear", "DequantizeLinear"} == set()
     image = Pictures().get_next()

@@ -11,7 +11,7 @@ from edgekd.graph.model import Array, Graph, along, attributes, code_limits
 from edgekd.graph.rewrite.edit import copy_of, finish
 
 
-def without_quantization(graph: Graph) -> onnx.ModelProto:
+def without_pairs(graph: Graph) -> onnx.ModelProto:
     """The graph without pairs: activations are not rounded, constants stand in float32.
 
     A pair whose range begins at zero clips what is below, and some quantizers leave out a Relu because of it; a Relu
