@@ -124,7 +124,9 @@ def gather(w: Writer, node: onnx.NodeProto) -> None:
     cuts = [slice(at, at + 1, 1) if i == axis else slice(0, n, 1) for i, n in enumerate(shape)]
 
     def write(x: Stored, made: Stored) -> None:
-        one = w.new(f"{node.output[0]}:slice", tuple(1 if i == axis else n for i, n in enumerate(shape)), x.layout, x.grid)
+        one = w.new(
+            f"{node.output[0]}:slice", tuple(1 if i == axis else n for i, n in enumerate(shape)), x.layout, x.grid
+        )
         write_slice(w, x, one, cuts)
         w.write_reshape(one, made)
 
@@ -148,5 +150,3 @@ def same(w: Writer, node: onnx.NodeProto) -> None:
     for known in (w.codes, w.floats):
         if source in known:
             known[name] = known[source]
-
-

@@ -10,11 +10,9 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edgekd.backends.litert import padding
 from edgekd.backends.litert.elementwise import SHARE
-from edgekd.backends.litert.file import Grid
 from edgekd.backends.litert.layout import NHWC, with_last
 from edgekd.backends.litert.moving import move
 from edgekd.backends.litert.writer import B, Stored, Writer
-from edgekd.errors import RequestError
 from edgekd.graph.golden.resize import COORDINATES, ROUND
 from edgekd.graph.golden.windows import Window, window
 from edgekd.graph.model import Array, attributes
@@ -175,12 +173,13 @@ def _onnx_samples(w: Writer, node: onnx.NodeProto, attrs: dict[str, Any], n: int
         raise w.refuse(node, "knows no such coordinates", "use `half_pixel`")
     at = COORDINATES[where](np.arange(m, dtype=np.float32), np.float32(m / n), n, m)
     rounded = ROUND[attrs.get("nearest_mode", b"round_prefer_floor")](at)
-    return np.clip(rounded, 0, n - 1).astype(np.int64)
+    out: Array = np.clip(rounded, 0, n - 1).astype(np.int64)
+    return out
 
 
 def samples(n: int, m: int, half: bool, corners: bool) -> Array:
     """The input sample of each of `m` output samples, in float32 (TFLite GetNearestNeighbor)."""
     scale = np.float32((n - 1) / (m - 1)) if corners and m > 1 else np.float32(n) / np.float32(m)
     at = (np.arange(m, dtype=np.float32) + np.float32(0.5 if half else 0.0)) * scale
-    rounded = np.floor(at + np.float32(0.5)) if corners else np.floor(at)
-    return np.clip(rounded, 0, n - 1).astype(np.int64)
+    out: Array = np.clip(np.floor(at + np.float32(0.5)) if corners else np.floor(at), 0, n - 1).astype(np.int64)
+    return out

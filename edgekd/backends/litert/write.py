@@ -137,4 +137,6 @@ HANDLERS: dict[str, Handler] = {
 def unknown(graph: Graph) -> list[Problem]:
     """Operators that cannot be written, one problem each."""
     where = {n.op_type: n.output[0] for n in reversed(graph.nodes) if n.op_type not in {*HANDLERS, "Constant"}}
-    return [Problem(at, f"LiteRT has no operator for `{kind}`", alternative(kind)) for kind, at in sorted(where.items())]
+    return [
+        Problem(at, f"LiteRT has no operator for `{kind}`", alternative(kind)) for kind, at in sorted(where.items())
+    ]

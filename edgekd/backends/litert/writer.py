@@ -116,8 +116,10 @@ class Writer:
         zero, scale = self.graph.zero_point(node), self.graph.scalar(node.input[1])
         if zero is None or zero.dtype != np.int8 or scale.size != 1:
             codes = node.output[0] if node.op_type == "QuantizeLinear" else node.input[0]
-            raise RequestError(f"the codes `{codes}` are not int8 with one scale", "LiteRT runs signed activation codes")
-        return Grid(np.float32(scale).reshape(()), int(zero.item()))
+            raise RequestError(
+                f"the codes `{codes}` are not int8 with one scale", "LiteRT runs signed activation codes"
+            )
+        return Grid(np.asarray(scale, np.float32).reshape(()), int(zero.item()))
 
     def step(self, node: onnx.NodeProto, fuses: bool = False, behind: str = "") -> Step:
         """What is run with an operator (or with the value `behind` it); `fuses`: also a Relu and the like."""
@@ -180,7 +182,7 @@ class Writer:
         made = Stored(0, shape, layout, grid)
         return replace(made, index=self.tensor(name, made))
 
-    def ints(self, name: str, values: Sequence[Any]) -> int:
+    def ints(self, name: str, values: Sequence[Any] | Array) -> int:
         """A constant of int32 that an operator is told."""
         data = np.asarray(values, np.int32)
         return self.file.tensor(name, data.shape, "int32", data=data)

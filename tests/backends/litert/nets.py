@@ -82,8 +82,8 @@ class Net:
             [numpy_helper.from_array(np.asarray(v), n) for n, v in self.constants.items()],
         )  # fmt: skip
         model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-        io = IoRecord(inputs=tuple(TensorInput(name=n, shape=(1, *s[1:]), ends=(-6, 6)) for n, s in self.inputs.items()),
-                      outputs=tuple(TensorOutput(name=n) for n in outputs))  # fmt: skip
+        inputs = [TensorInput(name=n, shape=(1, *s[1:]), ends=(-6, 6)) for n, s in self.inputs.items()]
+        io = IoRecord(inputs=tuple(inputs), outputs=tuple(TensorOutput(name=n) for n in outputs))
         helper.set_model_props(model, {IO_KEY: io.model_dump_json()})
         return Graph(model)
 

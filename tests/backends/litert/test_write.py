@@ -258,5 +258,5 @@ def test_what_has_no_kernel_is_refused_by_name():
     net = Net(0, x=(1, 4, 6))
     weight = net.weight("x.in", (4, 4, 3), 0)
     net.then("Conv", ["x.in", *weight], (1, 4, 4))
-    with pytest.raises(RequestError, match="`Conv` at `conv.*slides over two axes"):
+    with pytest.raises(RequestError, match=r"`Conv` at `conv.*slides over two axes"):
         write(net.graph())
