@@ -142,7 +142,7 @@ def quiet() -> Iterator[None]:
     """Keep off standard error what the runtime tells about its delegates."""
     kept = os.dup(2)
     try:
-        with open(os.devnull, "wb") as nowhere:
+        with Path(os.devnull).open("wb") as nowhere:
             os.dup2(nowhere.fileno(), 2)
         yield
     finally:

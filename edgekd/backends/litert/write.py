@@ -33,7 +33,10 @@ class Written:
 
 
 def write(graph: Graph, io: Literal["float", "int8"] = "float", rescale: Rescale = "int8") -> Written:
-    """The file of a graph; with `io` int8 its inputs and outputs are codes. Raises RequestError at what has no kernel."""
+    """The file of a graph; with `io` int8 its inputs and outputs are codes.
+
+    Raises RequestError at what has no kernel.
+    """
     w, outputs = Writer(graph, rescale), dict[str, Stored]()
     inputs = [_input(w, name, io) for name in graph.inputs]
     for node in graph.nodes:

@@ -133,6 +133,7 @@ class Writer:
         return Step(node, value, activation, reader, self.pair_grid(reader), tuple(fused))
 
     def only_reader(self, value: str) -> onnx.NodeProto | None:
+        """The one operator that reads a value; None where there are more, or it is an output."""
         readers = self.graph.readers.get(value, [])
         return readers[0] if len(readers) == 1 and value not in self.graph.outputs else None
 
@@ -235,8 +236,8 @@ class Writer:
         return made
 
     def emit(
-        self, step: Step, layout: Layout, grid: Grid | None, kind: int, version: int, inputs: Sequence[int], options: Any,
-        fuses: bool = False,
+        self, step: Step, layout: Layout, grid: Grid | None, kind: int, version: int, inputs: Sequence[int],
+        options: Any, fuses: bool = False,
     ) -> Stored:  # fmt: skip
         """An operator and where its value lies; a Relu that its kernel does not fuse comes behind it."""
         made = self.result(step, layout, grid)
