@@ -116,6 +116,22 @@ def test_what_is_quantized_stays_when_the_rest_is_halved(drawn):
     equal(golden.run(graph, image), golden.run(halved, image))
 
 
+@FEW
+@given(graphs())
+def test_everything_between_inputs_and_outputs_is_halved(drawn):
+    """Scales too. What an operator reads is rounded to 11 bits, so that a code may flip to the next; casts stand at the
+    ends alone."""
+    graph, image = drawn
+    halved = valid(half_floats(graph, pairs=True))
+    kept = {*halved.inputs, *halved.outputs}
+    assert TensorProto.FLOAT not in {kind for name, kind in halved.types.items() if name not in kept}
+    casts = [node for node in halved.nodes if node.op_type == "Cast"]
+    assert all(kept & {*node.input, *node.output} for node in casts)
+    assert [n.op_type for n in halved.nodes if n not in casts] == [n.op_type for n in graph.nodes]
+    outputs = reference(halved, image)
+    assert all(out.dtype == np.float32 and np.isfinite(out).all() for out in outputs.values())
+
+
 def kept(graph: Graph, made: Graph, image, true):
     """Every tensor of codes is still there, with the same codes in its own channels."""
     names = [node.output[0] for node in graph.codes()]
@@ -138,19 +154,3 @@ def test_filled_channels_keep_every_code(drawn):
 def test_copied_upsampling_keeps_every_code(drawn):
     graph, image = drawn
     kept(graph, valid(copied_upsampling(graph)), image, {})
-
-
-@FEW
-@given(graphs())
-def test_everything_between_inputs_and_outputs_is_halved(drawn):
-    """Scales too. What an operator reads is rounded to 11 bits, so that a code may flip to the next; casts stand at the
-    ends alone."""
-    graph, image = drawn
-    halved = valid(half_floats(graph, pairs=True))
-    kept = {*halved.inputs, *halved.outputs}
-    assert TensorProto.FLOAT not in {kind for name, kind in halved.types.items() if name not in kept}
-    casts = [node for node in halved.nodes if node.op_type == "Cast"]
-    assert all(kept & {*node.input, *node.output} for node in casts)
-    assert [n.op_type for n in halved.nodes if n not in casts] == [n.op_type for n in graph.nodes]
-    outputs = reference(halved, image)
-    assert all(out.dtype == np.float32 and np.isfinite(out).all() for out in outputs.values())
