@@ -164,14 +164,14 @@ def bias_reasons(graph: Graph) -> Iterator[Reason]:
             yield Reason("float", node.output[0], what, "write the bias on that grid", (node.output[0],))
 
 
-def zero_point_reasons(graph: Graph) -> Iterator[Reason]:
-    """Weights whose zero point is not 0."""
+def zero_point_reasons(graph: Graph, kind: Kind) -> Iterator[Reason]:
+    """Weights whose zero point is not 0: they run in float, or slowly."""
     for node in weighted(graph):
         pair = graph.maker.get(node.input[1])
         zero = graph.zero_point(pair) if pair is not None and pair.op_type == "DequantizeLinear" else None
         if zero is not None and graph.source(node.input[1]) is not None and np.any(zero != 0):
             what = f"its weight has a zero point other than 0 ({zero.dtype})"
-            yield Reason("slow", node.output[0], what, "symmetric int8 weights", (node.output[0],))
+            yield Reason(kind, node.output[0], what, "symmetric int8 weights", (node.output[0],))
 
 
 def sum_reasons(graph: Graph, who: str) -> Iterator[Reason]:
