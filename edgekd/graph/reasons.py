@@ -139,7 +139,8 @@ def _unread(graph: Graph, end: str, functions: Sequence[str]) -> Found | None:
     alone = len(readers) == 1 and sum(name not in graph.constants for name in reader.input) == 1
     if alone and reader.op_type not in functions:
         what = f"`{reader.op_type}` stands between it and the next Q/DQ pair"
-        return end, what, instead(reader.op_type), (reader.output[0],)
+        change = "`Relu`, which is folded" if "`Relu`" in instead(reader.op_type) else instead(reader.op_type)
+        return end, what, change, (reader.output[0],)
     return end, f"no Q/DQ pair stands between it and `{reader.op_type}`", f"put a Q/DQ pair on `{end}`", ()
 
 
