@@ -14,6 +14,7 @@ from edgekd.cli import (
     fetch,
     init,
     inspect,
+    report,
     run,
     sensitivity,
     students,
@@ -30,7 +31,21 @@ app = typer.Typer(
     help="Distil, quantize, compile and verify small vision networks for the edge.\n\n"
     "Begin with: edgekd compress --target jetson",
 )
-for verb in (compress, verify, bench, explain, run, inspect, sensitivity, init, targets, students, fetch, doctor):
+for verb in (
+    compress,
+    verify,
+    bench,
+    explain,
+    run,
+    report,
+    inspect,
+    sensitivity,
+    init,
+    targets,
+    students,
+    fetch,
+    doctor,
+):
     app.command(verb.NAME)(verb.main)
 
 

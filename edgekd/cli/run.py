@@ -57,7 +57,7 @@ def main(
                 continue
             found.append(outcome)
             if not json:
-                (tell if alone else print_row)(outcome, model.io)
+                tell(outcome, model.io, model.engine) if alone else print_row(outcome, model.io)
     finally:
         bar.stop()
     if json:
@@ -71,10 +71,10 @@ def main(
         raise typer.Exit(2)
 
 
-def tell(outcome: Outcome, io: IoRecord) -> None:
+def tell(outcome: Outcome, io: IoRecord, engine: str) -> None:
     """The one answer: of a still what it says, of a movie how fast it went; and where it was written."""
     if outcome.frames > 1:
-        print(f"{outcome.frames} pictures, {outcome.frames / outcome.seconds:.1f} a second")
+        print(f"{outcome.frames} pictures, {outcome.frames / outcome.seconds:.1f} a second by {engine}")
     elif outcome.found is not None and not is_restored(io):
         show(outcome.found, io)
     if outcome.wrote:

@@ -31,6 +31,13 @@ BARS = 40
 
 def write_report(bundle: Bundle) -> Path:
     """Write `report.html` beside the bundle."""
+    path = bundle.run / "report.html"
+    write_atomic(path, render("template.html.jinja", content(bundle)).encode())
+    return path
+
+
+def render(template: str, shown: dict[str, Any]) -> str:
+    """A page of this folder's templates."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
@@ -41,10 +48,7 @@ def write_report(bundle: Bundle) -> Path:
         "percent": lambda x: f"{x:.2%}",
         "metric_title": metric_title,
     }
-    page = environment.get_template("template.html.jinja").render(**content(bundle))
-    path = bundle.run / "report.html"
-    write_atomic(path, page.encode())
-    return path
+    return environment.get_template(template).render(**shown)
 
 
 def content(bundle: Bundle) -> dict[str, Any]:

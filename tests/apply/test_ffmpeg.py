@@ -3,11 +3,13 @@
 import shutil
 import subprocess
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
 from edgekd.apply import ffmpeg
-from edgekd.apply.run import apply
+from edgekd.apply.moving import Movie
+from edgekd.apply.run import _movie, apply
 from edgekd.errors import MissingError, RequestError
 
 from tests.apply.test_run import NEGATIVE
@@ -98,9 +100,27 @@ def test_without_ffmpeg_the_hint_says_how_to_get_it(tmp_path, monkeypatch):
     assert "apt install ffmpeg" in error.value.hint
 
 
-def test_a_camera_is_read_by_its_driver():
-    from pathlib import Path
+@needs_ffmpeg
+def test_ctrl_c_ends_a_camera_and_keeps_its_movie(tmp_path):
+    """Pictures come until somebody has seen enough."""
 
+    def pictures():
+        for i in range(5):
+            yield np.full((34, 52, 3), 40 * i, np.uint8)
+        raise KeyboardInterrupt
+
+    def movie(path):
+        return Movie(Path(path), 0, pictures, lambda out, first: ffmpeg.writer(out, first.shape, Fraction(10), None))
+
+    outcome = _movie(NEGATIVE, movie("/dev/video0"), tmp_path / "camera.mp4", lambda *args: None)
+    assert outcome.frames == 5
+    np.testing.assert_allclose(luminances(tmp_path / "camera.mp4"), 255 - 40 * np.arange(5), atol=3)
+    with pytest.raises(KeyboardInterrupt):
+        _movie(NEGATIVE, movie("film.mp4"), tmp_path / "film-out.mp4", lambda *args: None)
+    assert [p.name for p in tmp_path.iterdir()] == ["camera.mp4"]
+
+
+def test_a_camera_is_read_by_its_driver():
     assert ffmpeg.source(Path("/dev/video2")) == ["-f", "v4l2", "-i", "/dev/video2"]
     assert ffmpeg.is_camera(Path("/dev/video2"))
     assert not ffmpeg.is_camera(Path("video.mp4"))
