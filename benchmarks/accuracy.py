@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +81,8 @@ def other_rounding(result: Result) -> dict[str, tuple[float, ...]]:
     for name, arm in manifest.arms.items():
         if arm.method not in ("teach", "tune"):
             graph = Graph(read_model(bundle.path / arm.graph))
-            scores = score(name, task, graph.io, task.evalset(),
-                           lambda x, graph=graph: golden.run(graph, x, rounding="tfl_double"))  # fmt: skip
+            run = partial(golden.run, graph, rounding="tfl_double")
+            scores = score(name, task, graph.io, task.evalset(), partial(map, run))
             out[name] = scores.values[task.metric]
     return out
 

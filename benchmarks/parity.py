@@ -32,7 +32,7 @@ from edgekd.schema.target import Activations, Arithmetic, Weights
 from edgekd.schema.targets import find_target
 from edgekd.store import installed, write_atomic
 from edgekd.train.teach import WEIGHTS, load_weights, train_float
-from edgekd.verify.check import trace
+from edgekd.verify.engines import LocalEngine, traces
 from edgekd.verify.parity import Difference, compare
 
 from nets import NETS, Net
@@ -117,7 +117,7 @@ def engine(found: Exported, kind: str, options: dict[str, Any], out: Path) -> Tr
     graph, tensors = found.graph, [node.output[0] for node in found.graph.codes()]
     try:
         artifact = maker.compile(Job(graph, graph, found.inputs, []), maker.Options(**options), out)
-        return [trace(artifact, out, x, tensors) for x in found.inputs]
+        return traces(LocalEngine("", artifact, out), found.inputs, tensors)
     except Exception as error:  # each runtime raises its own kinds
         return " ".join(line for line in str(error).splitlines() if line.strip())[-160:]
 
@@ -134,25 +134,17 @@ def hops(found: Exported, placement: str, out: Path) -> Iterator[tuple[str, Trac
     yield "golden → golden, tfl_double", [golden.run(found.graph, x, rounding="tfl_double") for x in found.inputs]
 
 
-def operator(graph: Graph, tensor: str) -> str:
-    """Type of the operator whose result a tensor of codes holds; a Relu belongs to what feeds it."""
-    node = graph.maker.get(graph.maker[tensor].input[0])
-    while node is not None and node.op_type in ("Relu", "Clip"):
-        node = graph.maker.get(node.input[0])
-    return "input" if node is None else node.op_type
-
-
 def rows(name: str, arithmetic: str, placement: str, found: Exported, out: Path) -> Iterator[Row]:
-    for hop, traces in hops(found, placement, out):
+    for hop, traced in hops(found, placement, out):
         about = {"net": name, "arithmetic": arithmetic, "placement": placement, "hop": hop}
-        if isinstance(traces, str):
-            yield about | {"failed": traces, "forced": {}}
+        if isinstance(traced, str):
+            yield about | {"failed": traced, "forced": {}}
             continue
         codes = {node.output[0] for node in found.graph.codes()}
-        tensors = [t for t in compare(hop, found.graph, found.inputs, traces).tensors if t.tensor in codes]
+        tensors = [t for t in compare(hop, found.graph, found.inputs, traced).tensors if t.tensor in codes]
         kinds: dict[str, list[Difference]] = {}
         for t in tensors:
-            kinds.setdefault(operator(found.graph, t.tensor), []).append(t)
+            kinds.setdefault(t.operator, []).append(t)
         yield about | {
             "tensors": len(tensors),
             "codes": sum(t.size for t in tensors),

@@ -35,6 +35,7 @@ class Figure(Strict):
     method: str = Field(description="How it was got.")
     tool: str = Field(description="Program and version that got it.")
     host: str = Field(description="The machine it was got on.")
+    device: str = Field("", description="The device by its address; empty: where edgekd itself ran.")
     when: str = Field(description="UTC time, ISO 8601.")
     details: dict[str, Any] = Field(default_factory=dict, description="Threads, percentiles, load average, ...")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from edgekd.errors import MissingError
@@ -39,7 +40,7 @@ def bench_of(bundle: Bundle, samples: int | None) -> tuple[Bench, int]:
     net, chosen = load_weights(student.build(), folder), plan.task.evalset()[:samples]
 
     def measure(run: Any) -> float:
-        return score("", plan.task, plan.io, chosen, run).mean(plan.task.metric)
+        return score("", plan.task, plan.io, chosen, partial(map, run)).mean(plan.task.metric)
 
     source = source_of(plan, recipe, student)
     return Bench(net, source, shipped.arithmetic, recipe.quantize, plan.io, measure), len(chosen)

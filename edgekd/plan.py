@@ -112,11 +112,12 @@ def make_plan(recipe: Recipe, target: Target) -> Plan:
 
 
 def _check_shapes(task: Task, shape: tuple[int, int], problems: list[Problem]) -> None:
-    """Every evaluation sample must have the deployed size: nothing is resized silently."""
+    """Evaluation samples must have the deployed size, unless the io record says how they are resized."""
     samples, io = task.evalset(), task.io(shape)
     if not samples:
         problems.append(Problem("data", "gives no evaluation sample", "name more, or larger, pictures in `data`"))
-    wanted = {spec.name: spec.shape[2:] for spec in io.inputs if isinstance(spec, ImageInput)}
+    kept = [spec for spec in io.inputs if isinstance(spec, ImageInput) and spec.resize in ("none", "tile")]
+    wanted = {spec.name: spec.shape[2:] for spec in kept}
     for sample in samples:
         sizes = {name: picture.shape[:2] for name, picture in pictures(sample.raw, io).items()}
         odd = next((name for name in wanted if sizes[name] != wanted[name]), None)

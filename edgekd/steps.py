@@ -27,6 +27,7 @@ from edgekd.schema.io import ClassesOutput, IoRecord
 from edgekd.schema.recipe import Recipe
 from edgekd.store import write_atomic
 from edgekd.verify.check import read_probes
+from edgekd.verify.records import IO_FILE
 
 if TYPE_CHECKING:
     from edgekd.quantize.methods import Source
@@ -238,6 +239,7 @@ def compile_engine(plan: Plan, job: Compile, at: dict[str, Path], part: Path) ->
     if problems := engine.check(graph, plan.target.engine):
         raise ProblemsError(problems)
     work = Job(graph, Graph(read_model(reference / "graph.onnx")), inputs, expected)
+    write_atomic(part / IO_FILE, graph.io.model_dump_json(indent=1).encode())
     artifact = engine.compile(work, job.options, part)
     write_atomic(part / RECORD, json.dumps(artifact.plain(), indent=1).encode())
 

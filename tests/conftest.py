@@ -40,6 +40,7 @@ TINY_CLASSIFIER = (
     "gates.min_gain=30",
     "gates.min_retained=0.8",
     "gates.max_engine_drop=5",
+    "gates.max_group_drop=50",
     "threads=1",
     "profile.runs=20",
     "profile.warmup=2",

@@ -66,7 +66,7 @@ def test_the_page_as_written(written):
 
 TASK = """
 import numpy as np
-from edgekd.schema.io import ClassesOutput, ImageInput, IoRecord, TensorOutput
+from edgekd.schema.io import ClassesOutput, ImageInput, ImageOutput, IoRecord, TensorOutput
 from edgekd.students.base import Sample
 from edgekd.students.simple import SimpleTask
 
@@ -86,8 +86,9 @@ class Task(SimpleTask):
     def io(self, shape):
         rgb = ImageInput(name="left", shape=(1, 3, *shape), mean=(0.5,) * 3, std=(0.5,) * 3)
         grey = ImageInput(name="right", shape=(1, 1, *shape), color="L", mean=(0.5,), std=(0.5,))
-        outputs = (ClassesOutput(name="brighter", labels=("left", "right")), TensorOutput(name="level"))
-        return IoRecord(inputs=(rgb, grey), outputs=outputs)
+        which = ClassesOutput(name="brighter", labels=("left", "right"))
+        seen = ImageOutput(name="seen", mean=(0.5,), std=(0.5,))
+        return IoRecord(inputs=(rgb, grey), outputs=(which, TensorOutput(name="level"), seen))
 
     def evalset(self):
         rows = [draw(np.random.default_rng([7, i])) for i in range(12)]
@@ -107,11 +108,12 @@ class Net(nn.Module):
     def __init__(self):
         super().__init__()
         self.left, self.right = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(1, 8, 3, padding=1)
-        self.head, self.level = nn.Linear(8, 2), nn.Linear(8, 2)
+        self.head, self.level, self.seen = nn.Linear(8, 2), nn.Linear(8, 2), nn.Conv2d(8, 1, 3, padding=1)
 
     def forward(self, left, right):
-        both = (self.left(left).relu() + self.right(right).relu()).mean((2, 3))
-        return self.head(both), self.level(both)
+        both = self.left(left).relu() + self.right(right).relu()
+        mean = both.mean((2, 3))
+        return self.head(mean), self.level(mean), self.seen(both)
 
 
 class Two(SimpleStudent):
@@ -126,8 +128,9 @@ class Two(SimpleStudent):
         return {"left": left, "right": right, "which": which, "level": level}
 
     def loss(self, outputs, batch):
-        brighter, level = outputs
-        return nn.functional.cross_entropy(brighter, batch["which"]) + (level - batch["level"]).square().mean()
+        brighter, level, seen = outputs
+        which = nn.functional.cross_entropy(brighter, batch["which"])
+        return which + (level - batch["level"]).square().mean() + (seen - batch["right"]).square().mean()
 """
 RECIPE = """
 schema = 1
@@ -153,15 +156,32 @@ def two(tmp_path_factory) -> Result:
     return run(*resolve(folder / "two.toml", "jetson", ()), folder / "runs")
 
 
+@pytest.mark.parametrize("target", ["x86", "x86:onnxruntime", "raspberry-pi-5"])
+def test_two_inputs_and_three_outputs_through_the_whole_chain(two, target, cli):
+    """Trained, compiled, every hop compared, scored, timed where this host is meant, and looked at again."""
+    base = two.folder.parent
+    result = run(*resolve(base.parent / "two.toml", target, ("profile.runs=20",)), base)
+    assert result.verification.failures == []
+    hops = {hop.name: {t.tensor for t in hop.tensors} for hop in result.verification.hops}
+    assert all({"brighter", "level", "seen"} <= names for name, names in hops.items() if "training" not in name)
+    assert {f.name for f in result.figures} >= {"right", "near", "parity", "macs"}
+    assert any(f.name == "latency" for f in result.figures) is target.startswith("x86")
+    for verb in ("verify", "bench", "inspect"):
+        done = cli(verb, result.folder, *(["--runs", "20"] if verb == "bench" else []))
+        assert done.returncode == 0, done.stderr
+
+
 def test_several_inputs_and_outputs(two):
     assert two.verification.failures == []
     assert list(two.verification.scores) == ["fp32", "int8", "onnxruntime", "openvino"]
     assert two.verification.scores["fp32"].mean("right") > 0.7
     assert next(iter(two.verification.scores["int8"].values)) == "right"
     names = {t.tensor for hop in two.verification.hops for t in hop.tensors}
-    assert {"brighter", "level"} <= names
+    assert {"brighter", "level", "seen"} <= names
     told = json.loads((two.folder / "pictures/answers.json").read_text())
-    assert all(re.fullmatch(r"brighter: (left|right) \d+%; level: .*", t["answers"]["int8"]) for t in told)
+    assert all(
+        re.fullmatch(r"brighter: (left|right) \d+%; level: .*; seen: uint8 16 x 16", t["answers"]["int8"]) for t in told
+    )
 
 
 def test_the_task_has_a_folder_of_its_own(two):
@@ -183,7 +203,7 @@ def test_a_picture_for_each_input(two, cli, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[2] == "left"
     with np.load(tmp_path / "answer.npz") as file:
-        assert {name: file[name].shape for name in file.files} == {"brighter": (2,), "level": (2,)}
+        assert {name: file[name].shape for name in file.files} == {"brighter": (2,), "level": (2,), "seen": (16, 16)}
     done = cli("run", two.folder, "a.png")
     assert done.returncode == 2
     assert "takes 2 pictures, not 1" in done.stderr

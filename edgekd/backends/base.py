@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, Field
 
 from edgekd.errors import MissingError, Problem, RequestError
 from edgekd.graph.alternatives import alternative
 from edgekd.graph.model import Array, Graph
+from edgekd.graph.reasons import Reason
 from edgekd.schema.base import Strict
 from edgekd.schema.target import Engine
 
@@ -25,8 +27,14 @@ class Artifact(Strict):
     kind: Literal["artifact", "kit"]
     tool: str = Field(description="Program and version that compiled it.")
     model: str = Field(description="File that is run, or that the device compiles.")
-    runner: Literal["ort", "ov", "tfl"] | None = Field(None, description="Runner that opens it here.")
+    runner: Literal["ort", "ov", "tfl", "trt"] | None = Field(
+        None, description="Runner that opens it, where its runtime is; a kit's runner builds it first."
+    )
     options: dict[str, Any] = Field(default_factory=dict, description="What the runner is told.")
+    beside: dict[str, str] = Field(
+        default_factory=dict,
+        description="Other models of the folder to time beside it, by name: the same net in float.",
+    )
     observe: Literal["each", "all"] = Field(
         "each",
         description="`each`: tensors are looked at one at a time, since exposing them changes what is fused.",
@@ -67,6 +75,14 @@ class Backend(Protocol):
 
     def compile(self, job: Job, options: Any, out: Path) -> Artifact:
         """Compile into the folder `out`."""
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A backend that knows why its engine is slow; not every one does."""
+
+    def reasons(self, graph: Graph, machines: Sequence[str]) -> Iterator[Reason]:
+        """What keeps the graph slow on hosts of these kinds (`uname -m`), the best explanation of a layer first."""
 
 
 def check_operators(graph: Graph, engine: Engine) -> list[Problem]:

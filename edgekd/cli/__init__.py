@@ -6,7 +6,21 @@ import sys
 
 import typer
 
-from edgekd.cli import bench, compress, doctor, init, inspect, run, sensitivity, students, targets, verify
+from edgekd.cli import (
+    bench,
+    compress,
+    doctor,
+    explain,
+    fetch,
+    init,
+    inspect,
+    report,
+    run,
+    sensitivity,
+    students,
+    targets,
+    verify,
+)
 
 app = typer.Typer(
     name="edgekd",
@@ -17,7 +31,21 @@ app = typer.Typer(
     help="Distil, quantize, compile and verify small vision networks for the edge.\n\n"
     "Begin with: edgekd compress --target jetson",
 )
-for verb in (compress, verify, bench, run, inspect, sensitivity, init, targets, students, doctor):
+for verb in (
+    compress,
+    verify,
+    bench,
+    explain,
+    run,
+    report,
+    inspect,
+    sensitivity,
+    init,
+    targets,
+    students,
+    fetch,
+    doctor,
+):
     app.command(verb.NAME)(verb.main)
 
 

@@ -51,6 +51,8 @@ def main(
         print()
         summary.print_parity(result.figures)
         print()
+        summary.print_worst(result.bundle, result.figures)
+        print()
         summary.print_costs(result.bundle, result.figures)
         print()
         summary.print_skipped(result.notes)

@@ -20,6 +20,8 @@ def main(json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] =
     from edgekd.evidence import host
     from edgekd.schema.targets import boards, load_board
     from edgekd.store import installed
+    from edgekd.toolchains.cache import is_fetched
+    from edgekd.toolchains.lock import find_lock, names
 
     packages = {
         name: installed(name) for name in ("torch", "onnx", "onnxruntime", "openvino", "nncf", "lightning-fabric")
@@ -28,15 +30,18 @@ def main(json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] =
     engines = {b.name: [name for name, engine in b.engines.items() if is_installed(engine.backend)] for b in found}
     here = {b.name: is_board(b.reach) for b in found}
     trtexec = shutil.which("trtexec") or shutil.which("/usr/src/tensorrt/bin/trtexec")
+    fetched = [name for name in names() if is_fetched(find_lock(name))]
     if json:
         abilities = {name: {"compile": engines[name], "measure here": here[name]} for name in engines}
-        known = {"host": host(), "python": platform.python_version(), "packages": packages, "trtexec": trtexec}
+        known = {"host": host(), "python": platform.python_version(), "packages": packages, "trtexec": trtexec,
+                 "fetched": fetched}  # fmt: skip
         console.emit(known | {"targets": abilities})
         return
     print(f"host     {host()}\npython   {platform.python_version()}")
     for name, version in packages.items():
         print(f"{name:<16} {version}")
     print(f"{'trtexec':<16} {trtexec or 'absent: compiling for a Jetson gives a kit'}")
+    print(f"{'fetched':<16} {', '.join(fetched) or 'nothing: edgekd fetch lists what there is'}")
     print(f"training         {'possible' if packages['torch'] != 'absent' else 'needs pip install edgekd[train]'}\n")
     rows = [[name, ", ".join(engines[name]) or "none", "yes" if here[name] else "no"] for name in engines]
     console.table(["target", "engines that compile here", "latency can be measured here"], rows)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
+from edgekd.cli.bar import Bar
 from edgekd.pipeline import Reporter
 from edgekd.plan import Plan
 
@@ -14,10 +14,7 @@ class TerminalReporter(Reporter):
 
     def __init__(self, quiet: bool) -> None:
         self.quiet = quiet
-        self.live = sys.stderr.isatty() and not quiet
-        self._bar: Any = None
-        self._task: Any = None
-        self._name = ""
+        self.bar = Bar(live=not quiet)
 
     def plan(self, plan: Plan, cached: set[str]) -> None:
         """The resolved plan on stdout."""
@@ -36,37 +33,18 @@ class TerminalReporter(Reporter):
     def step(self, name: str, cached: bool) -> None:
         """A step begins."""
         self.stop()
-        self._name = name
-        if self.live and not cached:
+        if self.bar.live and not cached:
             print(f"· {name}", file=sys.stderr, flush=True)
 
     def tick(self, done: int, total: int, text: str) -> None:
         """A bar with the time that is left."""
-        if not self.live:
-            return
-        if self._bar is None:
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-            columns = (
-                TextColumn("  "),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeRemainingColumn(),
-                TextColumn("{task.description}"),
-            )
-            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-            self._bar.start()
-            self._task = self._bar.add_task(text, total=total)
-        self._bar.update(self._task, completed=done, description=text)
+        self.bar.tick(done, total, text)
 
     def say(self, text: str) -> None:
         """What a step is busy with."""
-        if self.live:
+        if self.bar.live:
             print(f"    {text}", file=sys.stderr, flush=True)
 
     def stop(self) -> None:
         """Take the bar away."""
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+        self.bar.stop()

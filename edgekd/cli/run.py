@@ -1,4 +1,4 @@
-"""`edgekd run`: pictures through the shipped network."""
+"""`edgekd run`: pictures, folders, videos and cameras through the shipped network."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from edgekd.apply.run import Outcome
     from edgekd.schema.io import IoRecord
 
 NAME = "run"
@@ -17,31 +18,72 @@ SHOWN = 5
 
 def main(
     run: Annotated[Path, typer.Argument(help="The folder that `edgekd compress` printed.")],
-    picture: Annotated[list[Path], typer.Argument(help="A picture of the network's input size; one for each input.")],
-    out: Annotated[Path | None, typer.Option(help="Where the answer is written: a picture, else `.npz`.")] = None,
+    what: Annotated[
+        list[Path],
+        typer.Argument(help="Pictures, folders, videos, `/dev/video0`; a picture each where there are several inputs."),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="A folder for the answers, or a file for one: a picture, a video, `.npz`.")
+    ] = None,
     engine: Annotated[
-        str, typer.Option(help="An engine of the bundle, or `reference` for the integer reference.")
-    ] = "reference",
+        str, typer.Option(help="An engine of the bundle or `reference`, the integer reference; the first that runs.")
+    ] = "",
+    frames: Annotated[int | None, typer.Option(min=1, help="Take at most so many pictures of a video.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Run a picture through a bundle's network. Needs no torch, unless a file of your own imports it.
+    """Run a bundle's network on pictures of any size that it takes. Needs no torch, unless a file of your own does.
 
-    A picture is written, to `out.png` if you name no other file; classes and tensors are printed.
+    Answers that are pictures are written, to `out.png` or `out/` if you name nothing else. Classes and tensors are
+    printed, several as CSV; with `--out` they are drawn on their pictures, or written as `.npz`, too. Ends with exit
+    code 2 when one of several fails.
     """
-    from edgekd.errors import RequestError, nearest
+    from edgekd.apply.model import bundled_model
+    from edgekd.apply.run import apply
+    from edgekd.cli import console
+    from edgekd.cli.bar import Bar
+    from edgekd.errors import Problem
     from edgekd.evidence import Bundle
-    from edgekd.graph.answers import is_picture
-    from edgekd.verify.check import answer
 
-    bundle = Bundle(run)
-    engines = ["reference", *bundle.manifest.engines]
-    if engine not in engines:
-        raise RequestError(f"the bundle has no engine `{engine}`", nearest(engine, engines))
-    found, io = answer(bundle, engine, picture)
-    pictured = len(io.outputs) == 1 and io.outputs[0].decode == "image" and is_picture(found)
-    if not pictured:
-        show(found, io)
-    if pictured or out is not None:
-        write(found, out or Path("out.png"), pictured)
+    model = bundled_model(Bundle(run), engine)
+    bar, found = Bar(live=not json), list["Outcome"]()
+    failed: list[Problem] = []
+    alone = (len(what) == 1 and not what[0].is_dir()) or len(model.io.inputs) > 1
+    if not alone and not json:
+        print_header(model.io)
+    try:
+        for outcome in apply(model, what, out, frames, bar.tick):
+            if isinstance(outcome, Problem):
+                failed.append(outcome)
+                continue
+            found.append(outcome)
+            if not json:
+                tell(outcome, model.io, model.engine) if alone else print_row(outcome, model.io)
+    finally:
+        bar.stop()
+    if json:
+        answers = [
+            {"source": f.source, "wrote": f.wrote and str(f.wrote), "frames": f.frames, "seconds": f.seconds,
+             "answers": f.answers} for f in found
+        ]  # fmt: skip
+        console.emit({"engine": model.engine, "answers": answers, "failures": [str(p) for p in failed]})
+    console.tell(failed)
+    if failed:
+        raise typer.Exit(2)
+
+
+def tell(outcome: Outcome, io: IoRecord, engine: str) -> None:
+    """The one answer: of a still what it says, of a movie how fast it went; and where it was written."""
+    if outcome.frames > 1:
+        print(f"{outcome.frames} pictures, {outcome.frames / outcome.seconds:.1f} a second by {engine}")
+    elif outcome.found is not None and not is_restored(io):
+        show(outcome.found, io)
+    if outcome.wrote:
+        print(f"wrote {outcome.wrote}")
+
+
+def is_restored(io: IoRecord) -> bool:
+    """Whether the answer is a picture alone."""
+    return len(io.outputs) == 1 and io.outputs[0].decode == "image"
 
 
 def show(found: Any, io: IoRecord) -> None:
@@ -62,22 +104,22 @@ def show(found: Any, io: IoRecord) -> None:
             print(f"{spec.name}  {tell_output(answer, spec)}")
 
 
-def write(found: Any, out: Path, pictured: bool) -> None:
-    """A picture as such, other answers as `.npz`. Raises RequestError when the file cannot be written."""
-    import numpy as np
-    from PIL import Image
+def print_header(io: IoRecord) -> None:
+    """The first line of the CSV; of pictures there is none."""
+    if not is_restored(io):
+        print("source,output,answer,value")
 
-    from edgekd.errors import RequestError
 
-    if not pictured and out.suffix != ".npz":
-        raise RequestError(f"`{out}` cannot be written: the answer is no picture", "name a file like `out.npz`")
-    try:
-        if pictured:
-            Image.fromarray(found).save(out)
-        else:
-            np.savez(out, **(found if isinstance(found, dict) else {"answer": found}))
-    except (OSError, ValueError) as error:
-        raise RequestError(
-            f"`{out}` cannot be written: {error}", f"name a file like `out{'.png' * pictured}`"
-        ) from None
-    print(f"wrote {out}")
+def print_row(outcome: Outcome, io: IoRecord) -> None:
+    """One of several answers: CSV, an output a line, the likeliest label with its value; a picture by its file."""
+    import csv
+    import sys
+
+    if is_restored(io) or outcome.frames > 1:
+        print(f"wrote {outcome.wrote}" if is_restored(io) else f"{outcome.source},,{outcome.frames} pictures,")
+        return
+    parts = outcome.answers if isinstance(outcome.answers, dict) else {"": outcome.answers}
+    rows = csv.writer(sys.stdout, lineterminator="\n")
+    for name, answer in parts.items():
+        best = next(iter(answer.items())) if isinstance(answer, dict) and answer else (answer, "")
+        rows.writerow([outcome.source, name, best[0], f"{best[1]:.4f}" if best[1] != "" else ""])

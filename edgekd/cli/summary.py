@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from edgekd.cli.console import table
 from edgekd.errors import Problem
 from edgekd.evidence import Bundle, Figure
+
+if TYPE_CHECKING:
+    from edgekd.devices.bench import Benched
 
 
 def print_scores(bundle: Bundle, figures: Sequence[Figure]) -> None:
@@ -45,18 +49,70 @@ def print_parity(figures: Sequence[Figure]) -> None:
     table(["hop", "equal codes", "largest", "first tensor beyond its bound"], rows, right=(1, 2))
 
 
-def print_costs(bundle: Bundle, figures: Sequence[Figure]) -> None:
-    """Counts, then latency where it was measured."""
+def print_worst(bundle: Bundle, figures: Sequence[Figure]) -> None:
+    """The sample, and the group where samples have groups, that each subject loses most against FP32."""
     titles = {name: arm.title for name, arm in bundle.manifest.arms.items()}
     rows = []
     for f in figures:
-        if f.kind == "estimated":
-            rows.append([f.name, titles.get(f.subject, f.subject), f"{f.value:,.0f} {f.unit}".strip(), f.kind])
-        elif f.name == "latency":
-            p90, threads = f.details["p90"], f.details["threads"]
-            text = f"{f.value:.2f} ms (p90 {p90:.2f}, {threads} thread{'s' * (threads > 1)})"
-            rows.append([f.name, titles.get(f.subject, f.subject), text, f"{f.kind}, {f.tool}"])
+        if f.name in ("worst sample drop", "worst group drop"):
+            loss, unit = f.details["losses"][0], f" {f.unit}" if f.unit else ""
+            what = f"{loss['full']:.2f} → {loss['ours']:.2f}{unit}"
+            n = str(loss["n"]) if f.name == "worst group drop" else ""
+            rows.append(
+                [titles.get(f.subject, f.subject), f.name.split()[1], loss["name"], n, what, f"{-f.value:+.2f}"]
+            )
+    table(["worst against FP32", "", "which", "samples", "FP32 → it", "change"], rows, right=(3, 5))
+
+
+def print_costs(bundle: Bundle, figures: Sequence[Figure]) -> None:
+    """Counts, then what was measured on this host."""
+    titles = {name: arm.title for name, arm in bundle.manifest.arms.items()}
+    rows = [
+        [f.name, titles.get(f.subject, f.subject), f"{f.value:,.0f} {f.unit}".strip(), f.kind]
+        for f in figures
+        if f.kind == "estimated"
+    ]
     table(["cost", "of", "value", "how"], rows, right=(2,))
+    if measured := [f for f in figures if f.kind == "measured"]:
+        print()
+        print_measured(bundle, measured)
+
+
+def print_device(bundle: Bundle, found: Benched) -> None:
+    """One device: what was measured, what its answers are worth, and what was not looked at."""
+    print(f"\n{found.device}: {found.host}")
+    print_measured(bundle, found.figures)
+    for gate in found.gates:
+        print(f"{'held' if gate.held else 'failed'}: {gate.rule}: {gate.found}, limit {gate.limit}")
+    for note in found.notes:
+        print(f"{note}" + (f" ({note.hint})" if note.hint else ""))
+
+
+def print_measured(bundle: Bundle, figures: Sequence[Figure]) -> None:
+    """Latency, speed-up, memory, scores and parity of a device."""
+    titles = {name: arm.title for name, arm in bundle.manifest.arms.items()}
+    rows = [[f.name, titles.get(f.subject, f.subject), tell(f), f.tool] for f in figures]
+    if rows:
+        table(["measured", "of", "value", "by"], rows)
+
+
+def tell(figure: Figure) -> str:
+    """A measured value as it is read."""
+    value, details = figure.value, figure.details
+    short = ", short measurement" if details.get("short") else ""
+    match figure.name:
+        case "latency":
+            threads = f"{details['threads']} thread{'s' * (details['threads'] > 1)}"
+            tail = f"p90 {details['p90']:.3g}, p99 {details['p99']:.3g}, {figure.n} runs, {threads}"
+            return f"{value:.3g} ms ({tail}){short}"
+        case "speed-up":
+            low, high = figure.interval or (value, value)
+            return f"{value:.2f} [{low:.2f}, {high:.2f}] times {details['over']}{short}"
+        case "peak memory":
+            return f"{value / 2**20:.1f} MiB"
+        case "parity" | "retained":
+            return f"{value:.4%}"
+    return f"{value:.4f} {figure.unit}".strip()
 
 
 def print_skipped(skipped: Sequence[Problem]) -> None:

@@ -3,48 +3,46 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+import time
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from edgekd.devices.base import Device, Say
+from edgekd.devices.job import Limits
 from edgekd.errors import MissingError
+from edgekd.runners import trt
 from edgekd.schema.target import Reach
 
-Arrays = dict[str, NDArray[Any]]
-RUNNERS = {"ort": "onnxruntime", "ov": "openvino", "tfl": "ai_edge_litert"}
-"""Runner to the package it needs."""
-
-
-@dataclass(frozen=True)
-class Timed:
-    """A model to time: its name, runner, file and options."""
-
-    name: str
-    runner: str
-    model: Path
-    options: dict[str, Any]
+TICK = 0.1
+"""Seconds between two looks at the agent."""
+RUNNERS = {"ort": "onnxruntime", "ov": "openvino", "tfl": "ai_edge_litert", "trt": "trtexec"}
+"""Runner to the package, or the program, it needs."""
 
 
 def can_run(runner: str) -> bool:
     """Whether the runtime of a runner is installed here."""
-    return find_spec(RUNNERS[runner]) is not None
+    return trt.find() is not None if runner == "trt" else find_spec(RUNNERS[runner]) is not None
+
+
+def how_to_get(runner: str) -> str:
+    """How the runtime of a runner comes here."""
+    vendor = "it is part of TensorRT; on a host without it, use an engine that stands in for it"
+    return vendor if runner == "trt" else f"pip install 'edgekd[{RUNNERS[runner]}]'"
 
 
 def open_session(runner: str, model: Path, options: dict[str, Any], expose: list[str] | None = None) -> Any:
     """A session of a runner, in this process. Raises MissingError where its runtime is not installed."""
     package = RUNNERS[runner]
     if not can_run(runner):
-        raise MissingError(f"`{package}` is not installed", f"pip install edgekd[{package}]")
+        raise MissingError(f"`{package}` is not installed", how_to_get(runner))
     module = import_module(f"edgekd.runners.{runner}")
     return module.Session(model, tuple(expose or ()), **options)
 
@@ -54,29 +52,36 @@ def is_board(reach: Reach) -> bool:
     return reach.transport == "local" and platform.machine() in reach.machines
 
 
-def measure(models: list[Timed], inputs: Arrays, warmup: int, runs: int) -> dict[str, Any]:
-    """Time models in a fresh process; `edgekd.runners.timed` tells the form of the result."""
-    here = Path(__file__).parent.parent / "runners"
-    with tempfile.TemporaryDirectory() as folder:
-        np.savez(Path(folder) / "inputs.npz", **inputs)  # type: ignore[arg-type]
-        job = {
-            "models": [
-                {
-                    "name": m.name,
-                    "runner": str(here / f"{m.runner}.py"),
-                    "model": str(m.model),
-                    "options": m.options,
-                }
-                for m in models
-            ],
-            "inputs": str(Path(folder) / "inputs.npz"),
-            "warmup": warmup,
-            "runs": runs,
-        }
-        (Path(folder) / "job.json").write_text(json.dumps(job), encoding="utf-8")
-        command = [sys.executable, str(here / "timed.py"), str(Path(folder) / "job.json")]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"NO_COLOR": "1"})
-    if done.returncode:
-        raise MissingError(f"the model cannot be run here: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
+class Local(Device):
+    """This host, in fresh processes. Who measures here at the same time waits for the other."""
+
+    name, limits = "local", Limits(wait=3600, lease=30)
+
+    def carry_out(self, folder: Path, say: Say) -> None:
+        """Run the agent on a copy, which it removes, and keep its lease alive."""
+        place = Path(tempfile.mkdtemp(prefix="edgekd-"))
+        shutil.copytree(folder, place, symlinks=True, dirs_exist_ok=True)
+        told, command = "", [sys.executable, str(place / "agent.py"), str(place)]
+        with (folder / "agent.log").open("wb") as log:
+            agent = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            while not (place / "done").exists() and agent.poll() is None:
+                (place / "lease").touch()
+                told = tell_progress(place / "progress.json", told, say)
+                time.sleep(TICK)
+            for file in (*place.glob("result.json"), *place.glob("[0-9]*.npz")):
+                shutil.move(file, folder / file.name)
+        finally:
+            (place / "lease").unlink(missing_ok=True)
+            agent.wait()
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def tell_progress(file: Path, told: str, say: Say) -> str:
+    """Say what the agent is busy with, once."""
+    with suppress(OSError, ValueError):
+        now = str(json.loads(file.read_text(encoding="utf-8"))["task"])
+        if now != told:
+            say(now)
+        return now
+    return told

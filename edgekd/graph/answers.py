@@ -2,20 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.errors import RequestError
 from edgekd.graph.images import decode_picture, encode_picture
 from edgekd.graph.model import Array
+from edgekd.graph.resize import blend, tiles, undo
 from edgekd.schema.io import ClassesOutput, ImageInput, ImageOutput, Input, IoRecord, Output
 
 SHOWN = 4
 """Numbers of a tensor that are written out."""
 NUMBERS = "biuf"
 """Kinds of arrays of numbers."""
+
+
+Run = Callable[[dict[str, Array]], dict[str, Array]]
+"""One inference: the graph's outputs from its inputs, by name."""
+
+
+class Coder(Protocol):
+    """What a task has of the way from a raw sample to an answer."""
+
+    def encode(self, raw: Any, io: IoRecord) -> dict[str, Array]:
+        """The graph's inputs."""
+
+    def decode(self, outputs: dict[str, Array], io: IoRecord) -> Any:
+        """The answer, pictures in it of the size that the graph gives."""
+
+
+def answer(coder: Coder, io: IoRecord, run: Run, raw: Any) -> Any:
+    """The whole way of one raw sample: seen, encoded, run, decoded, laid back."""
+    return join([coder.decode(run(coder.encode(view, io)), io) for view in views(raw, io)], raw, io)
+
+
+def views(raw: Any, io: IoRecord) -> list[Any]:
+    """What the network sees of a raw sample, one inference each: its tiles where the rule is `tile`, else itself."""
+    spec = io.inputs[0]
+    if not (isinstance(spec, ImageInput) and spec.resize == "tile"):
+        return [raw]
+    return [*tiles(raw_parts(raw, io)[spec.name], spec.shape[2:])]
+
+
+def join(answers: Sequence[Any], raw: Any, io: IoRecord) -> Any:
+    """One answer from those to the `views` of a raw sample; its pictures lie on the first raw picture again.
+
+    Raises RequestError where a task decodes tiles to something else than pictures.
+    """
+    spec = next((spec for spec in io.inputs if isinstance(spec, ImageInput)), None)
+    parts = [by_output(part, io) for part in answers]
+    if spec is None or spec.resize == "none" or any(part is None for part in parts):
+        return answers[0]
+    size = raw_parts(raw, io)[spec.name].shape[:2]
+    out = dict(parts[0] or {})
+    for name in (s.name for s in io.outputs if isinstance(s, ImageOutput)):
+        seen = [part[name] for part in parts if part]
+        if not all(map(is_picture, seen)) and spec.resize == "tile":
+            raise RequestError(f"`{name}` is decoded to what is no picture, so its tiles cannot be blended")
+        if is_picture(seen[0]):
+            out[name] = blend(seen, size) if spec.resize == "tile" else undo(seen[0], size, spec)
+    return out if len(io.outputs) > 1 else out[io.outputs[0].name]
 
 
 def encode(raw: Any, io: IoRecord) -> dict[str, NDArray[np.float32]]:

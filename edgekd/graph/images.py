@@ -7,13 +7,13 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from edgekd.errors import MissingError, RequestError
+from edgekd.graph.resize import Picture, fit
 from edgekd.resources import folder, sha256
 from edgekd.schema.io import ImageInput, ImageOutput
 
-Picture = NDArray[np.uint8]
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 
 
@@ -40,14 +40,21 @@ def picture_files(name: str) -> list[Path]:
 
 
 def read_picture(path: Path, color: Literal["RGB", "L"] = "RGB") -> Picture:
-    """A picture file as uint8: (H, W, 3) in RGB, (H, W) in grey."""
+    """A picture file as uint8, the way up its camera held it: (H, W, 3) in RGB, (H, W) in grey."""
     try:
         with Image.open(path) as image:
-            return np.asarray(image.convert(color))
+            return as_array(ImageOps.exif_transpose(image), color)
     except FileNotFoundError:
         raise MissingError(f"picture `{path}` does not exist") from None
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise RequestError(f"picture `{path}` cannot be decoded: {error}", "replace or remove that file") from None
+
+
+def as_array(image: Image.Image, color: Literal["RGB", "L"] = "RGB") -> Picture:
+    """An opened picture as uint8; of 16 bits a pixel the upper 8, of a transparent one what lies under it."""
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    return np.asarray(image.convert(color))
 
 
 def load_pictures(name: str) -> dict[str, Picture]:
@@ -58,6 +65,7 @@ def load_pictures(name: str) -> dict[str, Picture]:
 def encode_picture(picture: Picture, spec: ImageInput) -> NDArray[np.float32]:
     """(H, W, 3) or grey (H, W) uint8 as the graph's input, (1, C, H, W) float32, by the io record."""
     mean, std = np.array(spec.mean, np.float32), np.array(spec.std, np.float32)
+    picture = fit(picture, spec)
     pixels = picture.reshape(*picture.shape[:2], -1).astype(np.float32)
     normal = (pixels * np.float32(spec.scale) - mean) / std
     return np.ascontiguousarray(normal.transpose(2, 0, 1)[None])

@@ -129,11 +129,15 @@ class Graph:
 
     @property
     def io(self) -> IoRecord:
-        """The io record in the metadata. Raises RequestError when there is none."""
+        """The io record in the metadata. Raises RequestError when there is none, or none that is understood."""
         text = next((p.value for p in self.model.metadata_props if p.key == IO_KEY), None)
         if text is None:
             raise RequestError("the graph carries no io record", f"write one to the metadata key `{IO_KEY}`")
-        return IoRecord.model_validate_json(text)
+        try:
+            return IoRecord.model_validate_json(text)
+        except ValueError as error:  # pydantic's errors are ValueErrors
+            raise RequestError(f"the graph's io record is not understood: {str(error).splitlines()[0]}",
+                               "it may be of a newer edgekd") from None  # fmt: skip
 
     def codes(self) -> Iterator[onnx.NodeProto]:
         """The QuantizeLinear operators, in order; the output of each is a tensor of codes."""

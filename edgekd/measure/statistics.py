@@ -18,9 +18,16 @@ def percentiles(values: Sequence[float] | Rows) -> dict[str, float]:
     return out | {"min": float(array.min()), "max": float(array.max()), "mean": float(array.mean())}
 
 
-def bootstrap(rows: Rows, statistic: Callable[[Rows], float], draws: int = 2000, seed: int = 0) -> tuple[float, float]:
-    """95 % percentile interval of `statistic` over resampled rows (Efron 1979); the same numbers every time."""
-    rng = np.random.default_rng(seed)
-    picks = rng.integers(0, len(rows), (draws, len(rows)))
+def bootstrap(
+    rows: Rows, statistic: Callable[[Rows], float], draws: int = 2000, seed: int = 0, block: int = 1
+) -> tuple[float, float]:
+    """95 % percentile interval of `statistic` over resampled rows (Efron 1979); the same numbers every time.
+
+    With `block` above 1, runs of that many consecutive rows are drawn together, the end joined to the beginning
+    (circular block bootstrap, Politis and Romano 1992): for series whose neighbours resemble each other.
+    """
+    rng, n = np.random.default_rng(seed), len(rows)
+    starts = rng.integers(0, n, (draws, -(-n // block)))
+    picks = ((starts[:, :, None] + np.arange(block)) % n).reshape(draws, -1)[:, :n]
     low, high = np.percentile([statistic(rows[pick]) for pick in picks], [2.5, 97.5])
     return float(low), float(high)

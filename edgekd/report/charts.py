@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,59 @@ def differences(columns: Mapping[str, Mapping[str, float]], ylabel: str) -> str:
     axes.set_xticks(range(len(ids)), ids, rotation=45, ha="right", fontsize=8)
     _legend(figure)
     return _svg(figure)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A point of a scatter: its place, the series that gives its colour, its own name, 95 % intervals."""
+
+    x: float
+    y: float
+    series: str
+    name: str
+    y_interval: tuple[float, float] | None = None
+    x_interval: tuple[float, float] | None = None
+
+
+def scatter(marks: Sequence[Mark], front: Sequence[tuple[float, float]], xlabel: str, ylabel: str) -> str:
+    """Points with their intervals and names, one colour a series; dashed steps join the front's."""
+    figure, axes = _figure(ylabel, xlabel)
+    right = max(mark.x for mark in marks)
+    if right > 4 * min(mark.x for mark in marks) > 0:
+        _logarithmic(axes)
+    xs, ys = zip(*front, (right, front[-1][1]), strict=True)
+    axes.step(xs, ys, where="post", color=_INK, linewidth=0.9, linestyle="--", alpha=0.6, label="best for their cost")
+    for color, name in zip(COLORS * 9, dict.fromkeys(mark.series for mark in marks), strict=False):
+        own = [mark for mark in marks if mark.series == name]
+        bars = [np.array([_arms(at, span) for at, span in pairs]).T
+                for pairs in ([(m.y, m.y_interval) for m in own], [(m.x, m.x_interval) for m in own])]  # fmt: skip
+        axes.errorbar([m.x for m in own], [m.y for m in own], *bars, "o", color=color, label=name, markersize=5,
+                      elinewidth=0.8, alpha=0.9)  # fmt: skip
+    _names(axes, marks)
+    _legend(figure)
+    return _svg(figure)
+
+
+def _arms(at: float, interval: tuple[float, float] | None) -> tuple[float, float]:
+    """How far an error bar reaches below and above."""
+    low, high = interval or (at, at)
+    return max(0.0, at - low), max(0.0, high - at)
+
+
+def _logarithmic(axes: Any) -> None:
+    from matplotlib.ticker import LogLocator
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:.3g}")
+    axes.xaxis.set_minor_formatter("")
+
+
+def _names(axes: Any, marks: Sequence[Mark]) -> None:
+    """Names beside points, above and below in turns; one name at one place stands once."""
+    places = {(mark.name, f"{mark.x:.2g}"): mark for mark in marks}
+    for i, mark in enumerate(sorted(places.values(), key=lambda mark: mark.x)):
+        axes.annotate(mark.name, (mark.x, mark.y), (5, -11 if i % 2 else 4), textcoords="offset points", fontsize=8)
 
 
 def _legend(figure: Any) -> None:

@@ -17,6 +17,7 @@ from edgekd.backends.base import read_artifact
 from edgekd.evidence import Bundle, Figure
 from edgekd.graph.model import Graph, read_model
 from edgekd.report.charts import curves, differences
+from edgekd.report.devices import devices, rows
 from edgekd.store import write_atomic
 from edgekd.students.base import Task
 from edgekd.students.registry import bundled_task
@@ -30,6 +31,13 @@ BARS = 40
 
 def write_report(bundle: Bundle) -> Path:
     """Write `report.html` beside the bundle."""
+    path = bundle.run / "report.html"
+    write_atomic(path, render("template.html.jinja", content(bundle)).encode())
+    return path
+
+
+def render(template: str, shown: dict[str, Any]) -> str:
+    """A page of this folder's templates."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
@@ -40,16 +48,16 @@ def write_report(bundle: Bundle) -> Path:
         "percent": lambda x: f"{x:.2%}",
         "metric_title": metric_title,
     }
-    page = environment.get_template("template.html.jinja").render(**content(bundle))
-    path = bundle.run / "report.html"
-    write_atomic(path, page.encode())
-    return path
+    return environment.get_template(template).render(**shown)
 
 
 def content(bundle: Bundle) -> dict[str, Any]:
     """Everything the template shows."""
     manifest, recipe = bundle.manifest, bundle.manifest.recipe
-    latest: Figures = {(f.name, f.subject): f for f in bundle.ledger.read()}
+    ledger = bundle.ledger.read()
+    latest: Figures = {(f.name, f.subject): f for f in ledger}
+    found = devices(ledger)
+    titles = {name: arm.title for name, arm in manifest.arms.items()}
     task = bundled_task(bundle)
     gates = latest["failed gates", manifest.name]
     return {
@@ -62,9 +70,11 @@ def content(bundle: Bundle) -> dict[str, Any]:
         "unit": f" {task.unit}" if task.unit else "",
         "second": _second(latest, task, recipe.ship),
         "rows": _rows(bundle, latest, task, _second(latest, task, recipe.ship)),
+        "losses": _losses(latest),
         "hops": [f for (name, _), f in latest.items() if name == "parity"],
         "costs": _costs(latest, [recipe.teacher, recipe.ship]),
-        "latencies": [f for (name, _), f in latest.items() if name == "latency"],
+        "devices": found,
+        "side_by_side": rows(found, titles, task.metric, f" {task.unit}" if task.unit else ""),
         "samples": _samples(bundle, task.baseline),
         "answers": _answers(bundle),
         "charts": [(title, Markup(svg)) for title, svg in _charts(bundle, latest, task)],
@@ -73,7 +83,7 @@ def content(bundle: Bundle) -> dict[str, Any]:
         "io": Graph(read_model(bundle.path / "graph.onnx")).io,
         "recipe_json": json.dumps(recipe.plain(), indent=1),
         "target_json": json.dumps(manifest.target.plain(), indent=1),
-        "titles": {name: arm.title for name, arm in manifest.arms.items()},
+        "titles": titles,
     }  # fmt: skip
 
 
@@ -109,6 +119,16 @@ def _rows(bundle: Bundle, latest: Figures, task: Task, second: str | None) -> li
         for subject in subjects
         if (metric, subject) in latest
     ]
+
+
+def _losses(latest: Figures) -> list[dict[str, Any]]:
+    """What each subject loses most against FP32: groups, then samples; `rest` of the groups apart."""
+    rows = []
+    for what in ("group", "sample"):
+        for (name, subject), f in latest.items():
+            if name == f"worst {what} drop":
+                rows.append({"what": what, "subject": subject, "figure": f, "losses": f.details["losses"]})
+    return rows
 
 
 def _costs(latest: Figures, arms: list[str]) -> list[dict[str, Any]]:

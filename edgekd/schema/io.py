@@ -1,16 +1,16 @@
-"""The io record: how raw data become the network's input, and its output an answer (version 2).
+"""The io record: how raw data become the network's input, and its output an answer (version 3).
 
 It travels in the portable graph's metadata and in the manifest, so that the same answer is computed everywhere.
-Version 1 knew colour pictures alone; its records are read as they are.
+Version 1 knew colour pictures alone, version 2 no resize rule; their records are read as they are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from math import isfinite
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from edgekd.schema.base import Strict
 
@@ -27,7 +27,15 @@ class ImageInput(Strict):
     scale: float = Field(1 / 255, description="Pixel codes 0..255 times this give the range [0, 1].")
     mean: tuple[float, ...] = Field(description="Subtracted per channel after scaling.")
     std: tuple[float, ...] = Field(description="Divided by per channel after the mean.")
-    resize: Literal["none"] = Field("none", description="`none`: pictures must have the input's size.")
+    resize: Literal["none", "stretch", "letterbox", "crop", "tile"] = Field(
+        "none",
+        description="How a picture gets the input's size. `none`: it must have it. `stretch`: both sides to the "
+        "input's. `letterbox`: the whole picture, proportions kept, black around it. `crop`: the largest centred part "
+        "of the input's proportions. `tile`: in overlapping tiles of the input's size, the answers blended.",
+    )
+    filter: Literal["nearest", "box", "bilinear", "bicubic", "lanczos"] = Field(
+        "bilinear", description="Pillow's filter that resizes; `box` is the mean over the area."
+    )
 
     @model_validator(mode="after")
     def _channels_agree(self) -> ImageInput:
@@ -35,6 +43,13 @@ class ImageInput(Strict):
         if not len(self.mean) == len(self.std) == wanted:
             raise ValueError(f"`{self.name}` is {self.color}: `mean` and `std` need {wanted} values")
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_older_versions_wrote_it(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        out: dict[str, Any] = plain(self)
+        if self.resize in ("none", "tile"):  # then nothing is resized
+            out.pop("filter", None)
+        return out
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -97,11 +112,23 @@ Output = Annotated[ImageOutput | ClassesOutput | TensorOutput, Field(discriminat
 class IoRecord(Strict):
     """Inputs and outputs of a graph."""
 
-    version: Literal[1, 2] = 2
+    version: Literal[1, 2, 3] = 3
     inputs: tuple[Input, ...] = Field(min_length=1)
     outputs: tuple[Output, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _tiles_give_pictures(self) -> IoRecord:
+        tiled = [spec.name for spec in self.inputs if isinstance(spec, ImageInput) and spec.resize == "tile"]
+        if tiled and (len(self.inputs) > 1 or not all(isinstance(spec, ImageOutput) for spec in self.outputs)):
+            raise ValueError(f"`{tiled[0]}`: `tile` needs one input and outputs that are pictures of its size")
+        return self
 
     def at(self, shapes: Sequence[tuple[int, ...]]) -> IoRecord:
         """The same at other input shapes."""
         pairs = zip(self.inputs, shapes, strict=True)
         return self.model_copy(update={"inputs": tuple(i.model_copy(update={"shape": shape}) for i, shape in pairs)})
+
+    def unresized(self) -> IoRecord:
+        """The same for pictures that keep the size they have."""
+        inputs = (i.model_copy(update={"resize": "none"}) if isinstance(i, ImageInput) else i for i in self.inputs)
+        return self.model_copy(update={"inputs": tuple(inputs)})

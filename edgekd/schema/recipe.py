@@ -82,12 +82,19 @@ class Gates(Strict):
         0.05, ge=0, description="Largest mean drop of the metric from the golden interpreter to an engine."
     )
     max_engine_drop_worst: float = Field(0.2, ge=0, description="The same for the worst sample.")
+    max_group_drop: float | None = Field(
+        None,
+        ge=0,
+        description="Largest drop of the metric's mean in any group of samples, a class for example, from FP32 to the "
+        "shipped graph and its artifacts; none: not asked.",
+    )
 
 
 class Profile(Strict):
     """How latency is measured where the engine is meant for this host."""
 
-    runs: int = Field(200, ge=10, description="Timed runs.")
+    runs: int = Field(1024, ge=10, description="Timed runs, unless `seconds` are over first.")
+    seconds: float = Field(60, gt=0, description="Seconds of timed runs, unless `runs` are done first.")
     warmup: int = Field(20, ge=0, description="Runs before them that are not counted.")
     threads: int = Field(1, ge=1, description="Threads of the engine.")
 

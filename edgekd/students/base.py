@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +59,14 @@ class Task(Protocol):
         Without a `baseline` the task's own metric counts from zero: a share of the FP32 net's exists where its mean is
         above zero alone.
         """
+
+
+@runtime_checkable
+class Draws(Protocol):
+    """What a task may have beside: its own way to show an answer. Without it the io record says how."""
+
+    def draw(self, raw: Any, prediction: Any) -> NDArray[np.uint8]:
+        """An answer on the raw sample it is about, to look at: (H, W, 3) or (H, W)."""
 
 
 class Student(Protocol):

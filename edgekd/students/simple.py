@@ -63,13 +63,14 @@ class SimpleStudent(SimpleTask):
         self.model = model
 
     def batch(self, step: int, size: int) -> dict[str, Tensor]:
-        """`size` samples stacked by name, each with a generator of (seed, step, number); inputs encoded as deployed.
+        """`size` samples stacked by name, each with a generator of (seed, step, number); inputs encoded as deployed,
+        but of the size they have.
 
         Raises RequestError where samples lack a name or differ in shape.
         """
         import torch
 
-        io = self.io(ANY)
+        io = self.io(ANY).unresized()
         rows = [self.sample(np.random.default_rng([self.seed, 0, step, i])) for i in range(size)]
         wanted = dict.fromkeys([*(spec.name for spec in io.inputs), *(name for row in rows for name in row)])
         out = {name: torch.from_numpy(_stack(name, rows)) for name in wanted}

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from edgekd.backends.base import Artifact, read_artifact
-from edgekd.devices.local import RUNNERS, can_run, open_session
-from edgekd.errors import MissingError, Problem, RequestError
+from edgekd.backends.base import read_artifact
+from edgekd.devices.base import Device
+from edgekd.devices.local import RUNNERS, can_run, how_to_get
+from edgekd.errors import MissingError, Problem
 from edgekd.evidence import Bundle, Figure
 from edgekd.graph import golden
-from edgekd.graph.images import Picture, data_digests, read_picture
+from edgekd.graph.images import data_digests
 from edgekd.graph.model import Array, Graph, read_model
-from edgekd.schema.io import ImageInput, IoRecord
+from edgekd.schema.io import IoRecord
 from edgekd.schema.recipes import PARTS
 from edgekd.students.base import Task
 from edgekd.students.registry import bundled_task
-from edgekd.verify.gates import Gate, parity_gate, score_gates
-from edgekd.verify.parity import OBSERVED_APART, Hop, compare
-from edgekd.verify.scores import Run, Scores, score
-from edgekd.verify.witness import figures
+from edgekd.verify.engines import DeviceEngine, Engine, LocalEngine
+from edgekd.verify.gates import Gate, group_gates, parity_gate, score_gates
+from edgekd.verify.parity import Hop, compare
+from edgekd.verify.records import encoding_gate, read_record, record_gate
+from edgekd.verify.scores import Answers, Scores, score
+from edgekd.verify.search import check_engine
+from edgekd.verify.witness import Losses, figures
+from edgekd.verify.worst import group_losses, groups, sample_losses
 
 Say = Callable[[str], None]
 GOLDEN = "integer reference"
@@ -46,8 +50,14 @@ class Verification:
         return [gate.problem for gate in self.gates if not gate.held]
 
 
-def verify(bundle: Bundle, say: Say = lambda text: None) -> Verification:
-    """Verify `bundle`. What fails is collected, not raised."""
+def verify(
+    bundle: Bundle, say: Say = lambda text: None, every: bool = False, device: Device | None = None
+) -> Verification:
+    """Verify `bundle`: its engines here, or the target's own on a device.
+
+    `every`: all tensors of every engine, however many. What fails is collected; raised is MissingError, where the
+    device cannot be reached or lacks what it needs.
+    """
     manifest, found, changed = bundle.manifest, Verification(), bundle.changed()
     found.gates += [_intact(name, "the manifest's SHA-256") for name in changed]
     if any(name.partition("/")[0] in PARTS for name in changed):
@@ -58,47 +68,18 @@ def verify(bundle: Bundle, say: Say = lambda text: None) -> Verification:
         found.gates.append(_intact("data", "the data the run was made with"))
     if any(not (bundle.path / name).is_file() for name in manifest.files):
         return found  # what is left tells too little
-    engines = _runnable(bundle, found)
-    _check_hops(bundle, engines, found, say)
+    engines = _runnable(bundle, found) if device is None else _on_device(bundle, found, device)
+    graph = Graph(read_model(bundle.path / "graph.onnx"))
+    found.gates += _check_records(bundle, task, graph, read_probes(bundle.path / "probes.npz")[0])
+    _check_hops(bundle, graph, engines, found, say, every)
     _score_all(bundle, task, engines, found, say)
+    losses = _find_losses(bundle, task, graph.io, found, {engine.name for engine in engines})
     found.gates += [parity_gate(hop) for hop in found.hops]
     found.gates += score_gates(manifest.recipe, task, found.scores)
-    found.figures = figures(bundle, task, found.scores, found.hops, found.gates, found.skipped)
+    found.gates += group_gates(manifest.recipe, task, losses["group"])
+    witnesses = {name: e.witness for e in engines for name in (e.name, hop_name(e)) if e.witness}
+    found.figures = figures(bundle, task, found.scores, found.hops, found.gates, found.skipped, losses, witnesses)
     return found
-
-
-def answer(bundle: Bundle, engine: str, files: Sequence[Path]) -> tuple[Any, IoRecord]:
-    """What an engine of the bundle, or the integer reference (`reference`), answers to one picture an input.
-
-    With the answer comes the io record by which it is read. Raises RequestError where pictures do not fit the inputs.
-    """
-    graph = Graph(read_model(bundle.path / "graph.onnx"))
-    task, io = bundled_task(bundle), graph.io
-    raw = read_raw(files, io)
-    inputs = task.encode(raw if len(io.inputs) > 1 else raw[io.inputs[0].name], io)
-    if engine == "reference":
-        rounding = bundle.manifest.target.arithmetic.rounding
-        return task.decode(golden.run(graph, inputs, rounding=rounding), io), io
-    folder = bundle.path / "artifacts" / engine
-    artifact = read_artifact(folder)
-    if artifact.runner is None:
-        raise MissingError(f"`{engine}` is a kit: it runs on the device", "use `--engine reference`")
-    return task.decode(open_session(artifact.runner, folder / artifact.model, artifact.options).run(inputs), io), io
-
-
-def read_raw(files: Sequence[Path], io: IoRecord) -> dict[str, Picture]:
-    """A picture file an input, in the record's order, in the input's colours. Raises RequestError on a misfit."""
-    specs = [spec for spec in io.inputs if isinstance(spec, ImageInput)]
-    if len(specs) < len(io.inputs):
-        raise RequestError("the network takes more than pictures", "run it from Python with its task's samples")
-    if len(files) != len(specs):
-        names = ", ".join(f"`{spec.name}`" for spec in specs)
-        raise RequestError(f"the network takes {len(specs)} pictures, not {len(files)}", f"one each for {names}")
-    raw = {spec.name: read_picture(file, spec.color) for spec, file in zip(specs, files, strict=True)}
-    for spec in specs:
-        if (size := raw[spec.name].shape[:2]) != spec.shape[2:]:
-            raise RequestError(f"the picture has {size} pixels, the network takes {spec.shape[2:]}", "crop it")
-    return raw
 
 
 def read_probes(path: Path) -> tuple[list[dict[str, Array]], list[dict[str, Array]]]:
@@ -112,75 +93,100 @@ def read_probes(path: Path) -> tuple[list[dict[str, Array]], list[dict[str, Arra
     return inputs, codes
 
 
-def trace(artifact: Artifact, folder: Path, inputs: dict[str, Array], tensors: list[str]) -> dict[str, Array]:
-    """An engine's codes at every tensor, and its outputs as it really runs, with nothing exposed."""
-    assert artifact.runner is not None
-    model, out = folder / artifact.model, dict[str, Array]()
-    for group in [tensors] if artifact.observe == "all" else [[name] for name in tensors]:
-        out |= open_session(artifact.runner, model, artifact.options, group).run(inputs)
-    moved = [name for name in artifact.moved if name in out]
-    out |= {name: (out[name].astype(np.int16) - artifact.code_offset).astype(np.int8) for name in moved}
-    out |= open_session(artifact.runner, model, artifact.options).run(inputs)
-    return out
-
-
 def _intact(name: str, what: str) -> Gate:
     return Gate(name, "unchanged", "changed or gone", what, False, "make the run again, or restore that file")
 
 
-def _runnable(bundle: Bundle, found: Verification) -> dict[str, Artifact]:
-    """Artifacts that can be run here; why the others cannot is noted."""
-    out = {}
+def _runnable(bundle: Bundle, found: Verification) -> list[Engine]:
+    """Engines that run here; why the others cannot is noted."""
+    out: list[Engine] = []
     for name in bundle.manifest.engines:
-        artifact = read_artifact(bundle.path / "artifacts" / name)
-        if artifact.runner is None:
+        folder = bundle.path / "artifacts" / name
+        artifact = read_artifact(folder)
+        if artifact.runner is None or (artifact.kind == "kit" and not can_run(artifact.runner)):
             found.skipped.append(Problem(name, "is a kit: its answers are checked on the device"))
         elif not can_run(artifact.runner):
             package = RUNNERS[artifact.runner]
-            found.skipped.append(Problem(name, f"`{package}` is not installed", f"pip install 'edgekd[{package}]'"))
+            found.skipped.append(Problem(name, f"`{package}` is not installed", how_to_get(artifact.runner)))
         else:
-            out[name] = artifact
+            out.append(LocalEngine(name, artifact, folder))
     return out
 
 
-def _check_hops(bundle: Bundle, engines: dict[str, Artifact], found: Verification, say: Say) -> None:
-    graph = Graph(read_model(bundle.path / "graph.onnx"))
+def _on_device(bundle: Bundle, found: Verification, device: Device) -> list[Engine]:
+    """The target's engine on a device; stand-ins are for hosts that are not the target."""
+    out: list[Engine] = []
+    for name, record in bundle.manifest.engines.items():
+        folder = bundle.path / "artifacts" / name
+        artifact = read_artifact(folder)
+        if record.role == "target" and artifact.runner is not None:
+            out.append(DeviceEngine(f"{name} on {device.name}", artifact, folder, device))
+        else:
+            found.skipped.append(Problem(name, "stands in for the target on a host; it is not run on a device"))
+    return out
+
+
+def hop_name(engine: Engine) -> str:
+    """The hop that ends in an engine."""
+    return f"{GOLDEN} → {engine.name}"
+
+
+def _check_records(bundle: Bundle, task: Task, graph: Graph, inputs: list[dict[str, Array]]) -> Iterator[Gate]:
+    """What lies before and behind the network: io records, and the probes encoded anew."""
+    trained = task.io(bundle.manifest.recipe.deploy.shape)
+    yield record_gate("graph.onnx", trained, graph.io)
+    for name in bundle.manifest.engines:
+        yield record_gate(name, trained, read_record(bundle.path / "artifacts" / name))
+    yield encoding_gate(task, trained, task.evalset(), inputs)
+
+
+def _check_hops(
+    bundle: Bundle, graph: Graph, engines: list[Engine], found: Verification, say: Say, every: bool
+) -> None:
     inputs, trained = read_probes(bundle.path / "probes.npz")
+    rounding = bundle.manifest.target.arithmetic.rounding
     say(f"parity: training → {GOLDEN}")
     found.hops.append(compare(f"training → {GOLDEN}", graph, inputs, trained))
-    for name, artifact in engines.items():
-        say(f"parity: {GOLDEN} → {name}")
-        tensors = [node.output[0] for node in graph.codes()]
+    for engine in engines:
+        say(f"parity: {GOLDEN} → {engine.name}")
         try:
-            traces = [trace(artifact, bundle.path / "artifacts" / name, x, tensors) for x in inputs]
+            found.hops.append(check_engine(hop_name(engine), engine, graph, inputs, rounding, every))
+        except MissingError:
+            raise
         except Exception as error:  # each runtime raises its own kinds; a damaged artifact fails in any of them
-            found.gates.append(_does_not_run(name, error))
-        else:
-            apart = OBSERVED_APART if artifact.observe == "each" else 0.0
-            rounding = bundle.manifest.target.arithmetic.rounding
-            found.hops.append(compare(f"{GOLDEN} → {name}", graph, inputs, traces, apart, rounding))
+            found.gates.append(_does_not_run(engine.name, error))
 
 
-def _score_all(bundle: Bundle, task: Task, engines: dict[str, Artifact], found: Verification, say: Say) -> None:
+def _score_all(bundle: Bundle, task: Task, engines: list[Engine], found: Verification, say: Say) -> None:
     samples, manifest = task.evalset(), bundle.manifest
     io = Graph(read_model(bundle.path / "graph.onnx")).io
 
-    def add(name: str, run: Run | None) -> None:
+    def add(name: str, answers: Answers | None) -> None:
         say(f"scores of {len(samples)} samples: {name}")
-        found.scores[name] = score(name, task, io, samples, run)
+        found.scores[name] = score(name, task, io, samples, answers)
 
     if task.baseline is not None:
         add(task.baseline, None)
     for name, arm in manifest.arms.items():
         reference = Graph(read_model(bundle.path / arm.graph))
-        add(name, partial(golden.run, reference, rounding=manifest.target.arithmetic.rounding))
-    for name, artifact in engines.items():
-        assert artifact.runner is not None
+        run = partial(golden.run, reference, rounding=manifest.target.arithmetic.rounding)
+        add(name, partial(map, run))
+    for engine in engines:
         try:
-            model = bundle.path / "artifacts" / name / artifact.model
-            add(name, open_session(artifact.runner, model, artifact.options).run)
+            add(engine.name, engine.outputs)
+        except MissingError:
+            raise
         except Exception as error:  # as in `_check_hops`
-            found.gates.append(_does_not_run(name, error))
+            found.gates.append(_does_not_run(engine.name, error))
+
+
+def _find_losses(bundle: Bundle, task: Task, io: IoRecord, found: Verification, engines: set[str]) -> Losses:
+    """What the shipped graph and the engines lose most against FP32: samples, and groups where there are any."""
+    recipe, parts = bundle.manifest.recipe, groups(task, io, task.evalset())
+    full = found.scores[recipe.teacher]
+    ours = [s for name, s in found.scores.items() if name == recipe.ship or name in engines]
+    by_group = {s.subject: group_losses(parts, full, s, task.metric) for s in ours if parts}
+    return {"sample": {s.subject: sample_losses(full, s, task.metric) for s in ours}, "group": by_group}
 
 
 def _does_not_run(name: str, error: Exception) -> Gate:

@@ -12,6 +12,7 @@ from edgekd.schema.recipe import Recipe
 from edgekd.students.base import Task
 from edgekd.verify.parity import INCOMPARABLE, Difference, Hop
 from edgekd.verify.scores import Kept, Scores, retained
+from edgekd.verify.worst import Loss
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,23 @@ def score_gates(recipe: Recipe, task: Task, scores: dict[str, Scores]) -> Iterat
                 f"at least -{limit:g}{unit}",
                 bool(drop <= limit),
                 "see the parity table for the tensor",
+            )
+
+
+def group_gates(recipe: Recipe, task: Task, losses: dict[str, list[Loss]]) -> Iterator[Gate]:
+    """The group that loses most, of each subject, where the recipe sets a limit."""
+    limit, unit = recipe.gates.max_group_drop, f" {task.unit}" if task.unit else ""
+    if limit is None:
+        return
+    for subject, found in losses.items():
+        for worst in found[:1]:
+            yield Gate(
+                subject,
+                "worst group against FP32",
+                f"`{worst.name}` {-worst.drop:+.2f}{unit}",
+                f"at least -{limit:g}{unit}",
+                worst.drop <= limit,
+                "train longer, add samples of that group, or see `edgekd sensitivity` for the layer",
             )
 
 

@@ -40,6 +40,8 @@ class Difference:
     """In codes, the reference given this engine's codes for everything before the tensor."""
     bound: float
     bound_beyond_one: float
+    operator: str = ""
+    """Type of the operator that made it, a Relu or Clip left aside; `input` where a quantizer alone did."""
 
     @property
     def inside(self) -> bool:
@@ -74,6 +76,23 @@ class Hop:
         """The tensors as JSON types."""
         return [asdict(t) | {"inside": t.inside} for t in self.tensors]
 
+    def by_operator(self) -> list[dict[str, Any]]:
+        """What each type of operator makes of the same inputs: tensors, codes, differing, the largest; worst first."""
+        kinds: dict[str, list[Difference]] = {}
+        for t in self.tensors:
+            kinds.setdefault(t.operator, []).append(t)
+        rows = [
+            {
+                "operator": kind,
+                "tensors": len(found),
+                "codes": sum(t.size for t in found),
+                "differing": sum(t.forced_differing for t in found),
+                "largest": max(t.forced_largest for t in found),
+            }
+            for kind, found in kinds.items()
+        ]
+        return sorted(rows, key=lambda row: -row["differing"] / max(1, row["codes"]))
+
 
 def compare(
     name: str,
@@ -82,18 +101,18 @@ def compare(
     traces: Sequence[Mapping[str, Array]],
     beyond_one: float = 0.0,
     rounding: golden.Rounding = "rne_f32",
+    bounds: Mapping[str, float] | None = None,
 ) -> Hop:
     """Compare an engine's traces, one for each probe, with the golden interpreter's.
 
     `beyond_one` is the share of a tensor's codes that may differ by more than one; `rounding` is the engine's. A tensor
     that a trace lacks differs everywhere, by `INCOMPARABLE`. Float outputs may lack in all traces beside codes, since
-    training notes only codes.
+    training notes only codes. `bounds`: the tensors to compare, and the share of each that may differ; else all.
     """
     own = [golden.run(graph, x, rounding=rounding) for x in inputs]
     forced = [golden.run(graph, x, trace, rounding) for x, trace in zip(inputs, traces, strict=True)]
-    bounds = {node.output[0]: allowed_share(graph, node, rounding) for node in graph.codes()}
     noted = any(name in trace for trace in traces for name in graph.outputs)
-    bounds |= dict.fromkeys(graph.outputs if noted or not bounds else (), OUTPUT_SHARE)
+    bounds = all_bounds(graph, rounding, outputs=noted) if bounds is None else bounds
     steps = {output.name: _steps(output, [trace[output.name] for trace in own]) for output in graph.io.outputs}
     tensors = []
     for tensor, bound in bounds.items():
@@ -110,9 +129,24 @@ def compare(
                 forced_largest=int(local.max(initial=0)),
                 bound=bound,
                 bound_beyond_one=beyond_one,
+                operator=_operator(graph, tensor),
             )
         )
     return Hop(name, tuple(tensors))
+
+
+def all_bounds(graph: Graph, rounding: golden.Rounding, outputs: bool = True) -> dict[str, float]:
+    """Every tensor of codes with the share that may differ, in the graph's order; then the float outputs."""
+    bounds = {node.output[0]: allowed_share(graph, node, rounding) for node in graph.codes()}
+    return bounds | dict.fromkeys(graph.outputs if outputs or not bounds else (), OUTPUT_SHARE)
+
+
+def _operator(graph: Graph, tensor: str) -> str:
+    """Type of the operator whose result a tensor holds; a Relu or Clip belongs to what feeds it."""
+    node = graph.maker.get(tensor)
+    while node is not None and node.op_type in ("QuantizeLinear", "DequantizeLinear", "Relu", "Clip"):
+        node = graph.maker.get(node.input[0])
+    return "input" if node is None else node.op_type
 
 
 def _steps(output: Output, golden_values: Sequence[Array]) -> Array:

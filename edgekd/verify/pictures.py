@@ -13,8 +13,8 @@ from PIL import Image
 
 from edgekd.evidence import Bundle
 from edgekd.graph.answers import is_picture, pictures, tell, tell_truth
-from edgekd.graph.images import Picture
 from edgekd.graph.model import Graph, read_model
+from edgekd.graph.resize import Picture
 from edgekd.schema.io import IoRecord
 from edgekd.store import write_atomic
 from edgekd.students.base import Sample, Task

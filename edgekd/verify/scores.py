@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgekd.graph.answers import join, views
 from edgekd.graph.model import Array
 from edgekd.measure.statistics import bootstrap
 from edgekd.schema.io import IoRecord
 from edgekd.students.base import Sample, Task
 
-Run = Callable[[dict[str, Array]], dict[str, Array]]
+Answers = Callable[[Iterable[dict[str, Array]]], Iterable[dict[str, Array]]]
+"""From inputs to outputs, in their order; a device gets them all at once."""
 Kept = tuple[float, tuple[float, float]]
 """A share and its interval."""
 
@@ -37,15 +39,20 @@ class Scores:
         return bootstrap(np.array(self.values[metric]), lambda rows: float(rows.mean()))
 
 
-def score(subject: str, task: Task, io: IoRecord, samples: Sequence[Sample], run: Run | None) -> Scores:
-    """Run and score; without `run` the raw samples themselves are scored."""
-    predictions = tuple(
-        sample.raw if run is None else task.decode(run(task.encode(sample.raw, io)), io) for sample in samples
-    )
+def score(subject: str, task: Task, io: IoRecord, samples: Sequence[Sample], answers: Answers | None) -> Scores:
+    """Run and score; without `answers` the raw samples themselves are scored."""
+    predictions = tuple(_predictions(task, io, samples, answers)) if answers else tuple(s.raw for s in samples)
     rows = [task.score(p, sample.truth) for p, sample in zip(predictions, samples, strict=True)]
     order = sorted(rows[0], key=lambda metric: metric != task.metric)  # the task's own first
     values = {metric: tuple(float(row[metric]) for row in rows) for metric in order}
     return Scores(subject, tuple(s.id for s in samples), values, predictions)
+
+
+def _predictions(task: Task, io: IoRecord, samples: Sequence[Sample], answers: Answers) -> Iterator[Any]:
+    """Every view of every sample encoded, answered, decoded and put together."""
+    outputs = iter(answers(task.encode(view, io) for sample in samples for view in views(sample.raw, io)))
+    for sample in samples:
+        yield join([task.decode(next(outputs), io) for _ in views(sample.raw, io)], sample.raw, io)
 
 
 def retained(base: Scores | None, full: Scores, artifact: Scores, metric: str) -> Kept | None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from edgekd.backends.base import read_artifact
 from edgekd.errors import Problem
 from edgekd.evidence import Bundle, Figure, host, now
 from edgekd.resources import sha256
@@ -15,6 +14,10 @@ from edgekd.students.base import Task
 from edgekd.verify.gates import Gate
 from edgekd.verify.parity import Hop
 from edgekd.verify.scores import Scores, retained
+from edgekd.verify.worst import Loss
+
+Losses = dict[str, dict[str, list[Loss]]]
+"""Of `sample` and `group`: by subject, the largest loss first."""
 
 
 def figures(
@@ -24,13 +27,17 @@ def figures(
     hops: list[Hop],
     gates: list[Gate],
     skipped: list[Problem],
+    losses: Losses,
+    witnesses: dict[str, dict[str, str]],
 ) -> list[Figure]:
-    """Scores, parity and gates."""
-    return [
+    """Scores, what is lost most, parity and gates. `witnesses`: of engines and their hops, where each ran."""
+    made = [
         *(figure for s in scores.values() for figure in _scores(bundle, task, scores, s)),
+        *(_worst(bundle, task, what, subject, found) for what, by in losses.items() for subject, found in by.items()),
         *(_parity(bundle, hop) for hop in hops),
         _gates(bundle, gates, skipped),
     ]
+    return [figure.model_copy(update=witnesses.get(figure.subject, {})) for figure in made]
 
 
 def _scores(bundle: Bundle, task: Task, scores: dict[str, Scores], s: Scores) -> Iterator[Figure]:
@@ -47,8 +54,19 @@ def _scores(bundle: Bundle, task: Task, scores: dict[str, Scores], s: Scores) ->
                       n=len(s.ids), interval=interval)  # fmt: skip
 
 
+def _worst(bundle: Bundle, task: Task, what: str, subject: str, found: list[Loss]) -> Figure:
+    return _figure(bundle, f"worst {what} drop", subject, found[0].drop, task.unit,
+                   f"largest drop of {task.metric} from FP32 in any {what}", n=found[0].n,
+                   details={"losses": [asdict(loss) for loss in found]})  # fmt: skip
+
+
 def _parity(bundle: Bundle, hop: Hop) -> Figure:
-    details = {"largest": hop.largest, "first_beyond": hop.first_beyond, "tensors": hop.plain()}
+    details = {
+        "largest": hop.largest,
+        "first_beyond": hop.first_beyond,
+        "operators": hop.by_operator(),
+        "tensors": hop.plain(),
+    }
     return _figure(bundle, "parity", hop.name, hop.equal, "", "share of equal codes over all tensors, end to end",
                    n=sum(t.size for t in hop.tensors), details=details)  # fmt: skip
 
@@ -60,13 +78,9 @@ def _gates(bundle: Bundle, gates: list[Gate], skipped: list[Problem]) -> Figure:
 
 
 def _figure(bundle: Bundle, name: str, subject: str, value: float, unit: str, method: str, **more: Any) -> Figure:
-    """A measured figure; its witness is the engine where it ran, else the integer reference."""
+    """A measured figure of the integer reference, on this host."""
     manifest, tool, file = bundle.manifest, f"edgekd {installed('edgekd')}, integer reference", ""
     if subject in manifest.arms:
         file = sha256(bundle.path / manifest.arms[subject].graph)
-    elif subject in manifest.engines:
-        folder = bundle.path / "artifacts" / subject
-        artifact = read_artifact(folder)
-        tool, file = artifact.tool, sha256(folder / artifact.model)
     return Figure(name=name, subject=subject, value=value, unit=unit, kind="measured", sha256=file, method=method,
                   tool=tool, host=host(), when=now(), **more)  # fmt: skip

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from edgekd.backends.base import Job, read_artifact
 from edgekd.backends.registry import backend, is_installed
-from edgekd.devices.local import Timed, measure, open_session
+from edgekd.devices.local import open_session
 from edgekd.errors import MissingError, RequestError
 from edgekd.graph import golden
-from edgekd.verify.check import trace
+from edgekd.verify.engines import LocalEngine, traces
 
 from tests.graph.graphs import build, conv_graph, pair
 
@@ -43,7 +43,7 @@ def test_unsigned_codes_are_told_as_the_graph_has_them(tmp_path):
     assert artifact.code_offset == 128
     exposed = open_session(artifact.runner, tmp_path / artifact.model, artifact.options, ["y.q"]).run(image)
     assert exposed["y.q"].dtype == np.uint8
-    found, want = trace(artifact, tmp_path, image, ["x.q", "y.q"]), golden.run(graph, image)
+    (found,), want = traces(LocalEngine("", artifact, tmp_path), [image], ["x.q", "y.q"]), golden.run(graph, image)
     for name in ("x.q", "y.q", "restored"):
         np.testing.assert_array_equal(found[name], want[name])
 
@@ -53,21 +53,11 @@ def test_openvino_proves_what_runs_in_int8(tmp_path):
     engine = backend("openvino")
     image = np.zeros((1, 8, 8, 8), np.float32)
     artifact = engine.compile(Job(graph, graph, [{"image": image}], []), engine.Options(), tmp_path)
-    assert artifact.facts == {"weighted layers": 1, "of them in int8": 1}
-
-
-def test_times_come_from_a_process_of_their_own(tmp_path):
-    graph = conv_graph(RNG)
-    image = np.zeros((1, 4, 8, 8), np.float32)
-    engine = backend("onnxruntime")
-    artifact = engine.compile(Job(graph, graph, [{"image": image}], []), engine.Options(), tmp_path)
-    models = [Timed(n, "ort", tmp_path / artifact.model, {"threads": 1}) for n in ("a", "b")]
-    result = measure(models, {"image": image}, warmup=1, runs=5)
-    assert {name: len(seconds) for name, seconds in result["seconds"].items()} == {"a": 5, "b": 5}
-    assert all(s > 0 for seconds in result["seconds"].values() for s in seconds)
-    assert result["tools"]["a"].startswith("ONNX Runtime")
-    with pytest.raises(MissingError, match="cannot be run"):
-        measure([Timed("gone", "ort", tmp_path / "gone.onnx", {})], {"image": image}, 1, 1)
+    assert artifact.facts == {
+        "weighted layers": 1, "of them in int8": 1, "share of MACs in int8": 1.0, "in float": [],
+        "devices": "CPU", "device names": artifact.facts["device names"],
+    }  # fmt: skip
+    assert artifact.facts["device names"]
 
 
 def test_unknown_backend_and_missing_record(tmp_path):
@@ -89,7 +79,10 @@ def test_only_what_was_moved_is_told_lower(tmp_path):
     options = engine.Options(unsigned=True, optimise=False)
     artifact = engine.compile(Job(graph, graph, [image], []), options, tmp_path)
     assert artifact.moved == ("restored.q",)
-    found, want = trace(artifact, tmp_path, image, ["x.q", "restored.q"]), golden.run(graph, image)
+    (found,), want = (
+        traces(LocalEngine("", artifact, tmp_path), [image], ["x.q", "restored.q"]),
+        golden.run(graph, image),
+    )
     for name in ("x.q", "restored.q", "restored"):
         assert found[name].dtype == want[name].dtype
         np.testing.assert_array_equal(found[name], want[name])

@@ -31,7 +31,6 @@ def told(done: "subprocess.CompletedProcess[str]", *folders: Path) -> str:
         ["compress", "qdr", "--student", "classifier", "--target", "jetson"],
         ["compress", "--student", "classifer", "--target", "jetson"],
         ["compress", "classifier", "--target", "x86", "--set", "data.source=gone.npz"],
-        ["compress", "classifier", "--target", "x86", "--set", "deploy.shape=[32, 32]"],
         ["init", "my_net.py:MyStudent"],
         ["comprss", "--target", "jetson"],
         ["compress", "--target", "jetson", "--sett", "a=1"],

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from edgekd.devices.local import Local
 from edgekd.evidence import Bundle
 from edgekd.graph.model import Graph, read_model, with_constants
 from edgekd.pipeline import Result
@@ -90,6 +91,48 @@ def test_one_changed_weight_scale_is_found_and_named_in_each_engine(copy):
     assert "training → integer reference" not in failures
 
 
+def permuted(model: onnx.ModelProto) -> tuple[onnx.ModelProto, str]:
+    """Two output channels' weights change places."""
+    graph = Graph(model)
+    name = next(n for n, a in graph.constants.items() if n.startswith("enc.1.0.conv1") and a.ndim == 4)
+    return with_constants(
+        model, {name: graph.constants[name][[1, 0, *range(2, len(graph.constants[name]))]]}
+    ), "enc.1.0/relu.q"
+
+
+def without_pair(model: onnx.ModelProto) -> tuple[onnx.ModelProto, str]:
+    """The pair behind a layer is gone: its readers get what was not rounded."""
+    graph, tensor = Graph(model), "mid.0/relu.q"
+    out = onnx.ModelProto()
+    out.CopyFrom(model)
+    dequantize = graph.readers[tensor][0].output[0]
+    kept = [n for n in out.graph.node if n.output[0] not in (tensor, dequantize)]
+    for node in kept:
+        node.input[:] = [graph.maker[tensor].input[0] if name == dequantize else name for name in node.input]
+    del out.graph.node[:]
+    out.graph.node.extend(kept)
+    return out, tensor
+
+
+@pytest.mark.parametrize("change", [permuted, without_pair])
+def test_damage_in_an_engines_graph_is_named(copy, change):
+    path = copy.path / "artifacts/onnxruntime/model.onnx"
+    model, tensor = change(onnx.load(path))
+    onnx.save(model, path)
+    assert f"first beyond is `{tensor}`" in told(copy)["integer reference → onnxruntime"]
+
+
+def test_a_changed_io_record_fails_the_run_though_every_code_is_right(copy, cli):
+    """Swapped colours, in a net whose channels have means of their own, are another record."""
+    path = copy.path / "artifacts/openvino/io.json"
+    record = json.loads(path.read_text())
+    record["inputs"][0]["mean"] = [0.4, 0.5, 0.6]
+    path.write_text(json.dumps(record))
+    done = cli("verify", copy.run)
+    assert done.returncode == 1
+    assert "openvino: io record as trained: `inputs.image.mean.0` is 0.4, trained with 0.5" in done.stderr
+
+
 def test_a_changed_portable_graph_and_an_artifact_that_does_not_load(copy):
     damage(copy, "graph.onnx", "enc.1.0.conv1", "enc.1.0/relu.q")
     (copy.path / "artifacts/onnxruntime/model.onnx").write_bytes(b"no")
@@ -131,3 +174,27 @@ def test_the_manifest_lists_every_file(jetson):
     assert bundle.changed() == []
     assert bundle.manifest.versions["torch"] != "absent"
     assert bundle.manifest.recipe.train.steps == 80
+
+
+def test_the_targets_engine_is_verified_on_a_device_like_here(x86_run, tmp_path):
+    """This host as a device, through the agent: the same tensors, the same answers."""
+    bundle = Bundle(shutil.copytree(x86_run.folder, tmp_path / "copy"))
+    found = verify(bundle, device=Local())
+    assert found.failures == []
+    there = next(hop for hop in found.hops if hop.name.endswith("openvino on local"))
+    here = next(hop for hop in x86_run.verification.hops if hop.name.endswith("openvino"))
+    assert [t.tensor for t in there.tensors] == [t.tensor for t in here.tensors]
+    assert there.equal == here.equal
+    assert found.scores["openvino on local"].values == x86_run.verification.scores["openvino"].values
+    figure = next(f for f in found.figures if f.subject == "openvino on local")
+    assert figure.device == "local"
+    assert figure.tool.startswith("OpenVINO")
+
+
+def test_damage_is_named_on_a_device_too(x86_run, tmp_path):
+    bundle = Bundle(shutil.copytree(x86_run.folder, tmp_path / "copy"))
+    _, scale, changed = doubled(bundle, "mid.0.conv1", "mid.0/relu.q")
+    path = bundle.path / "artifacts/openvino/model.bin"
+    path.write_bytes(path.read_bytes().replace(scale.tobytes(), changed.tobytes()))
+    failures = {p.where: p.message for p in verify(bundle, device=Local()).failures}
+    assert "first beyond is `mid.0/relu.q`" in failures["integer reference → openvino on local"]

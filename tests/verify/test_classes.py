@@ -11,7 +11,7 @@ from edgekd.students.classifier.task import ClassifyTask
 def test_gates_and_hops_hold(classified):
     assert classified.verification.failures == []
     rules = [gate.rule for gate in classified.verification.gates if gate.subject == "qat-dfd"]
-    assert rules == ["accuracy", "share of the FP32 accuracy"]
+    assert rules == ["accuracy", "share of the FP32 accuracy", "worst group against FP32"]
     assert all(hop.equal > 0.99 for hop in classified.verification.hops)
 
 
@@ -51,3 +51,16 @@ def test_samples_are_kept_with_their_answers_and_shown(classified):
     assert "of FP32 gain" not in page
     assert f"{scores.mean('accuracy'):.3f}" in page
     assert "noisy" not in page
+
+
+def test_what_is_lost_in_each_class_is_told(classified, cli):
+    scores = classified.verification.scores
+    truth = np.array([s.truth for s in ClassifyTask({"tests": 60}, 0).evalset()])
+    full, ours = (np.array(scores[name].values["accuracy"]) for name in ("fp32", "qat-dfd"))
+    drops = [full[truth == c].mean() - ours[truth == c].mean() for c in range(10)]
+    figure = next(f for f in classified.figures if (f.name, f.subject) == ("worst group drop", "qat-dfd"))
+    assert figure.value == pytest.approx(max(drops))
+    assert len(figure.details["losses"]) == 10
+    assert "Where it loses most" in classified.report.read_text(encoding="utf-8")
+    shown = cli("verify", classified.folder).stdout
+    assert figure.details["losses"][0]["name"] in shown

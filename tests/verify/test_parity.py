@@ -21,6 +21,8 @@ def test_equal_traces():
     assert hop.first_beyond is None
     assert (hop.equal, hop.largest) == (1.0, 0)
     assert [t.tensor for t in hop.tensors] == ["x.q", "y.q", "restored"]
+    assert [t.operator for t in hop.tensors] == ["input", "Conv", "Identity"]
+    assert {row["operator"]: row["codes"] for row in hop.by_operator()}["Conv"] == hop.tensors[1].size
 
 
 @pytest.mark.parametrize(("constant", "tensor"), [("ws", "y.q"), ("b", "y.q"), ("s", "x.q")])
@@ -84,6 +86,8 @@ def test_codes_that_a_trace_lacks_are_beyond(tensor):
         assert hop.first_beyond == tensor
         assert hop.equal < 1
         assert [t.tensor for t in hop.tensors] == ["x.q", "y.q", "restored"]
+    assert [t.operator for t in hop.tensors] == ["input", "Conv", "Identity"]
+    assert {row["operator"]: row["codes"] for row in hop.by_operator()}["Conv"] == hop.tensors[1].size
 
 
 def test_float_outputs_may_lack_beside_codes_but_nothing_is_no_comparison():

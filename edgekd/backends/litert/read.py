@@ -20,7 +20,7 @@ from edgekd.schema.io import ImageInput, Input, IoRecord, TensorInput, TensorOut
 OPSET = 20
 
 
-def read(path: Path) -> Graph:
+def read_tflite(path: Path) -> Graph:
     """The graph of a file; its inputs and outputs are real values, whatever the file takes.
 
     Raises MissingError, RequestError where the file is damaged, ProblemsError that names every operator that the graph

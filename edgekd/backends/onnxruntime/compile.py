@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +11,11 @@ import onnx
 from pydantic import Field
 
 from edgekd.backends.base import Artifact, Job, check_operators
+from edgekd.backends.onnxruntime.reasons import reasons
 from edgekd.errors import Problem
+from edgekd.graph.executed import as_ran, int8_proof
 from edgekd.graph.model import Graph
+from edgekd.graph.reasons import Reason
 from edgekd.graph.rewrite import unsigned_activations
 from edgekd.schema.base import Strict
 from edgekd.schema.target import Engine
@@ -35,14 +40,18 @@ class OnnxRuntime:
         """Operators and opset."""
         return check_operators(graph, engine)
 
+    def reasons(self, graph: Graph, machines: Sequence[str]) -> Iterator[Reason]:
+        """What keeps the graph slow on hosts of these kinds (`uname -m`)."""
+        return reasons(graph, machines)
+
     def compile(self, job: Job, options: OrtOptions, out: Path) -> Artifact:
-        """Write the graph and load it once."""
+        """Write the graph, run it once, and read from its profile what runs in int8."""
         from edgekd.runners import ort
 
         signed = tuple(node.output[0] for node in job.graph.codes() if job.graph.code_type(node) == np.int8)
         moved = signed if options.unsigned else ()
         onnx.save(unsigned_activations(job.graph) if moved else job.graph.model, out / "model.onnx")
-        ort.Session(out / "model.onnx", optimise=options.optimise).run(job.inputs[0])
+        ran = as_ran(ort.Session(out / "model.onnx", optimise=options.optimise).layers(job.inputs[0], runs=1))
         return Artifact(
             backend="onnxruntime",
             kind="artifact",
@@ -53,4 +62,5 @@ class OnnxRuntime:
             observe="each" if options.optimise else "all",
             code_offset=128 if moved else 0,
             moved=moved,
+            facts=int8_proof(job.graph, ran) | {"operators": dict(Counter(layer.type for layer in ran).most_common())},
         )

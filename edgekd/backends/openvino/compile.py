@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import onnx
+from pydantic import Field
 
 from edgekd.backends.base import Artifact, Job, check_operators
-from edgekd.errors import Problem
+from edgekd.backends.openvino.reasons import reasons
+from edgekd.errors import MissingError, Problem
+from edgekd.graph.executed import as_ran, int8_proof
 from edgekd.graph.model import Graph
+from edgekd.graph.reasons import Reason
 from edgekd.schema.base import Strict
 from edgekd.schema.target import Engine
 
-_WEIGHTED = ("Convolution", "GroupConvolution", "Deconvolution", "FullyConnected", "MatMul")
-
 
 class OvOptions(Strict):
-    """OpenVINO takes no options yet."""
+    """Options of the engine."""
+
+    device: str = Field(
+        "CPU", description="What runs it: `CPU`, or `GPU`, `NPU` and the like where OpenVINO finds one."
+    )
 
 
 class OpenVino:
-    """OpenVINO on the CPU."""
+    """OpenVINO, on the CPU or another device that it finds."""
 
     package = "openvino"
     Options = OvOptions
@@ -29,12 +36,20 @@ class OpenVino:
         """Operators and opset."""
         return check_operators(graph, engine)
 
+    def reasons(self, graph: Graph, machines: Sequence[str]) -> Iterator[Reason]:
+        """What keeps the graph slow on hosts of these kinds (`uname -m`)."""
+        return reasons(graph, machines)
+
     def compile(self, job: Job, options: OvOptions, out: Path) -> Artifact:
         """Write IR without fp16 compression, compile it, and read from the execution graph what runs in int8."""
-        import openvino
+        from edgekd.runners import ov  # before openvino itself: it keeps its telemetry off
 
-        from edgekd.runners import ov
+        import openvino  # isort: skip
 
+        there = openvino.Core().available_devices
+        if options.device not in there:
+            hint = f"there is {', '.join(f'`{name}`' for name in there)}; another needs its driver"
+            raise MissingError(f"OpenVINO finds no device `{options.device}` here", hint)
         onnx.save(job.graph.model, out / "source.onnx")
         network = openvino.Core().read_model(str(out / "source.onnx"))
         for i, op in enumerate(network.get_ordered_ops()):
@@ -42,15 +57,14 @@ class OpenVino:
                 op.set_friendly_name(f"{op.get_type_name()}/{i}")
         openvino.save_model(network, str(out / "model.xml"), compress_to_fp16=False)
         (out / "source.onnx").unlink()
-        session = ov.Session(out / "model.xml")
-        session.run(job.inputs[0])
-        weighted = [precision for kind, precision in session.precisions() if kind in _WEIGHTED]
-        int8 = sum(precision in ("u8", "i8") for precision in weighted)
+        session = ov.Session(out / "model.xml", **options.plain())
+        ran = as_ran(session.layers(job.inputs[0], runs=1))
         return Artifact(
             backend="openvino",
             kind="artifact",
             tool=ov.TOOL,
             model="model.xml",
             runner="ov",
-            facts={"weighted layers": len(weighted), "of them in int8": int8},
+            options=options.plain(),
+            facts=int8_proof(job.graph, ran) | session.facts(),
         )

@@ -12,18 +12,24 @@ from edgekd.graph.model import Array, Graph
 from edgekd.graph.rewrite.edit import copy_of, finish
 
 _LIMITS = ("Relu", "Clip")
-_KEPT = ("QuantizeLinear", "DequantizeLinear", "Constant", "Cast")
+_PAIR = ("QuantizeLinear", "DequantizeLinear")
+_KEPT = (*_PAIR, "Constant", "Cast")
 _FLOAT32_ONLY = {"Resize": (1, 2)}
 """Inputs that ONNX wants as float32 whatever the tensor's type is."""
 
 
-def half_floats(graph: Graph) -> onnx.ModelProto:
+def half_floats(graph: Graph, pairs: bool = False) -> onnx.ModelProto:
     """Operators that read no codes work in float16, with casts where they meet others; Q/DQ scales stay float32.
 
+    `pairs`: everything between the network's inputs and outputs works in float16, Q/DQ scales too (opset 19), so that
+    no cast stands inside a chain that an engine runs as one integer kernel.
+
     Not lossless: each result is rounded to 11 bits, a relative error of at most 2^-11 an operator, and what leaves
-    float16's range (above 65504) overflows. Raises RequestError where a constant does.
+    float16's range (above 65504) overflows. Raises RequestError where a constant does, or where a scale becomes 0.
     """
-    half = {node.output[0] for node in graph.nodes if not _on_codes(graph, node)}
+    kept = ("Constant", "Cast") if pairs else _KEPT
+    half = {n.output[0] for n in graph.nodes if n.op_type not in kept and (pairs or not _on_codes(graph, n))}
+    scales = {n.input[1] for n in graph.nodes if n.op_type in _PAIR}
     made = {out for node in graph.nodes if node.output[0] in half for out in node.output if _is_float(graph, out)}
     model, constants, nodes, cast = copy_of(graph), dict[str, Array](), list[onnx.NodeProto](), set[str]()
     for node in model.graph.node:
@@ -35,7 +41,7 @@ def half_floats(graph: Graph) -> onnx.ModelProto:
                 continue
             node.input[place] = _name(name)
             if name in graph.constants:
-                constants[_name(name)] = _half(name, graph.constants[name])
+                constants[_name(name)] = _half(name, graph.constants[name], name in scales)
             elif name not in made and name not in cast:
                 cast.add(name)
                 nodes.append(helper.make_node("Cast", [name], [_name(name)], to=TensorProto.FLOAT16))
@@ -78,11 +84,13 @@ def _is_float(graph: Graph, name: str) -> bool:
     return constant.dtype == np.float32 if constant is not None else graph.types.get(name) == TensorProto.FLOAT
 
 
-def _half(name: str, value: Array) -> Array:
+def _half(name: str, value: Array, is_scale: bool) -> Array:
     with np.errstate(over="ignore"):
         out = value.astype(np.float16)
     if np.isinf(out).any() and not np.isinf(value).any():
         raise RequestError(f"constant `{name}` exceeds float16's largest number, 65504", "keep that part in float32")
+    if is_scale and not out.all():
+        raise RequestError(f"scale `{name}` is below float16's smallest number, 6e-8", "keep that part in float32")
     return out
 
 

@@ -71,7 +71,9 @@ class ClassifyTask(SimpleTask):
     def io(self, shape: tuple[int, int]) -> IoRecord:
         """One grey input in [-1, 1], logits of the classes."""
         return IoRecord(
-            inputs=(ImageInput(name="image", shape=(1, 1, *shape), color="L", mean=(0.5,), std=(0.5,)),),
+            inputs=(
+                ImageInput(name="image", shape=(1, 1, *shape), color="L", mean=(0.5,), std=(0.5,), resize="stretch"),
+            ),
             outputs=(ClassesOutput(name="logits", labels=self.loaded[0]),),
         )
 

@@ -61,7 +61,7 @@ class DenoiseTask:
         """The io record of a net deployed at `shape` (height, width)."""
         half = (0.5, 0.5, 0.5)
         return IoRecord(
-            inputs=(ImageInput(name="image", shape=(1, 3, *shape), mean=half, std=half),),
+            inputs=(ImageInput(name="image", shape=(1, 3, *shape), mean=half, std=half, resize="tile"),),
             outputs=(ImageOutput(name="restored", mean=half, std=half),),
         )
 

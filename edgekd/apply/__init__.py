@@ -1,0 +1,1 @@
+"""A network at work: pictures, folders, videos and cameras in, answers out."""

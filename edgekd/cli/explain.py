@@ -1,0 +1,78 @@
+"""`edgekd explain`: where the time goes, and what keeps a quantized network slow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgekd.explain.findings import Explanation, Finding
+
+NAME = "explain"
+SHOWN = 12
+"""Findings that are printed; `--json` has them all."""
+
+
+def main(
+    path: Annotated[Path, typer.Argument(help="A run's folder, or any ONNX file with Q/DQ pairs.")],
+    engine: Annotated[
+        str | None, typer.Option(help="An engine installed here; else the run's own, or every one that is installed.")
+    ] = None,
+    runs: Annotated[int, typer.Option(min=1, help="Timed inferences.")] = 50,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Tell where the time of a quantized network goes, what keeps it slow, and what would change that.
+
+    Layers are timed where the engine runs here, beside the same network in float; else the engine's rules alone speak.
+    """
+    from dataclasses import asdict
+
+    from edgekd.cli import console
+    from edgekd.explain.sources import explain_file, explain_run
+
+    found = explain_file(path, engine, runs) if path.suffix == ".onnx" else explain_run(path, engine, runs)
+    if json:
+        console.emit({"explanations": [asdict(each) | {"layers_ms": each.layers_ms} for each in found]})
+        return
+    for i, each in enumerate(found):
+        print("\n" * (i > 0), end="")
+        show(each)
+
+
+def show(found: Explanation) -> None:
+    """Totals, where the time goes, findings."""
+    from edgekd.cli import console
+
+    print(f"{found.engine}: {found.tool}" + (f"; {found.note}" if found.note else ""))
+    if found.ms is not None and found.float_ms is not None:
+        print(f"{found.ms:.2f} ms an inference, {found.float_ms:.2f} ms in float: {found.float_ms / found.ms:.2f}x")
+        print(f"{found.layers_ms:.2f} ms by layers, each timed with the profiler on; 1 thread")
+        print(f"{found.proof['of them in int8']} of {found.proof['weighted layers']} weighted layers in int8, "
+              f"{100 * float(str(found.proof['share of MACs in int8'])):.1f} % of the MACs")  # fmt: skip
+        print()
+        rows = [[s.what, str(s.layers), f"{s.ms:.3f}", f"{100 * s.ms / found.layers_ms:.1f} %"] for s in found.shares]
+        console.table(["layers", "number", "ms", "share"], rows, right=(1, 2, 3))
+    print()
+    _print_findings(found.findings)
+    if found.ideal_ms is not None:
+        print(f"\nwith every change made: about {found.ideal_ms:.2f} ms, estimated")
+
+
+def _print_findings(findings: Sequence[Finding]) -> None:
+    if not findings:
+        print("nothing found that keeps it slow")
+        return
+    shown = findings[:SHOWN]
+    width = max(len(f.tensor) for f in shown)
+    print(f"{'ms':>8}  {'saves':>7}  {'where':<{width}}  what, and the change that would end it")
+    for f in shown:
+        ms, saving = ("" if value is None else f"{value:.3f}" for value in (f.ms, f.saving))
+        print(f"{ms:>8}  {saving:>7}  {f.tensor:<{width}}  {f.what}")
+        method = f" ({f.method})" if f.method else ""
+        print(f"{'':>8}  {'':>7}  {'':<{width}}  -> {f.change or 'none known'}{method}")
+    if rest := findings[SHOWN:]:
+        print(f"{len(rest)} more, --json lists them")

@@ -1,0 +1,123 @@
+"""The layers of a run joined with the graph: what each is for, and what integers would cost instead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import log2, prod
+
+import onnx
+
+from edgekd.explain.findings import Share
+from edgekd.graph.cost import macs
+from edgekd.graph.executed import PAIR, WEIGHTED, Ran, owners, weighted
+from edgekd.graph.model import Graph, attributes
+
+CLASSES = ("weighted, int8", "weighted, float", "other, int8", "other, float", "quantize and dequantize", "layout")
+_PAIRS = (*PAIR, "FakeQuantize")
+
+
+@dataclass(frozen=True)
+class Costs:
+    """A graph and the layers in which an engine ran it."""
+
+    graph: Graph
+    layers: Sequence[Ran]
+
+    @cached_property
+    def made(self) -> dict[str, Ran]:
+        """The layer that makes each tensor."""
+        return owners(self.graph, self.layers)
+
+    @cached_property
+    def _weighted(self) -> dict[str, list[onnx.NodeProto]]:
+        """The convolutions and products of each layer, by its name."""
+        out: dict[str, list[onnx.NodeProto]] = {}
+        for node in weighted(self.graph):
+            if (layer := self.made.get(node.output[0])) is not None:
+                out.setdefault(layer.name, []).append(node)
+        return out
+
+    def kind(self, layer: Ran) -> str:
+        """Which of `CLASSES` a layer is."""
+        if layer.name in self._weighted:
+            return "weighted, int8" if layer.is_int8 else "weighted, float"
+        operators = {self.graph.maker[n].op_type for n in layer.nodes if n in self.graph.maker}
+        if layer.type in _PAIRS or (operators and operators <= set(_PAIRS)):
+            return "quantize and dequantize"
+        if not operators:
+            return "layout"
+        return "other, int8" if layer.is_int8 else "other, float"
+
+    def shares(self) -> list[Share]:
+        """Time by class, the longest first."""
+        groups = {kind: [x for x in self.layers if self.kind(x) == kind] for kind in CLASSES}
+        shares = [Share(kind, len(group), sum(x.ms for x in group)) for kind, group in groups.items() if group]
+        return sorted(shares, key=lambda share: -share.ms)
+
+    def of(self, tensors: Iterable[str]) -> list[Ran]:
+        """The layers that make these tensors, each once."""
+        found = {layer.name: layer for name in tensors if (layer := self.made.get(name)) is not None}
+        return list(found.values())
+
+    def pairs_around(self, tensors: Iterable[str]) -> list[Ran]:
+        """Layers that only quantize or dequantize, right before or behind the operators that make these tensors."""
+        names = set(tensors)
+        read = {n for name in names if name in self.graph.maker for n in self.graph.maker[name].input}
+        behind = {r.output[0] for name in names for r in self.graph.readers.get(name, []) if r.op_type in PAIR}
+        near = {n for n in (*read, *behind) if n in self.graph.maker and self.graph.maker[n].op_type in PAIR}
+        return [x for x in self.layers if near & set(x.nodes) and self.kind(x) == "quantize and dequantize"]
+
+    def int8_ms(self, node: onnx.NodeProto, lanes: int = 1) -> tuple[float, str] | None:
+        """What an operator would take in int8, and the tensor whose layer it is judged by.
+
+        Its work at the rate of the int8 layer of this run that is nearest in shape (ours): MACs of a convolution or
+        product, elements of a sum. With `lanes`, channels are rounded up and only layers that fill them are compared.
+        """
+        want, best = _shape(self.graph, node, lanes), None
+        for layer, other in self._rated:
+            have = _shape(self.graph, other, 1)
+            if other is node or have[0] != want[0] or (lanes > 1 and have[1] % lanes):
+                continue
+            apart = sum(abs(log2(a / b)) for a, b in zip(have[1:], want[1:], strict=True))
+            if best is None or apart < best[0]:
+                best = apart, prod(want[1:]) * layer.ms / prod(have[1:]), other.output[0]
+        return None if best is None else best[1:]
+
+    @cached_property
+    def _rated(self) -> list[tuple[Ran, onnx.NodeProto]]:
+        """int8 layers of one weighted operator, or of one sum whose operands have the same shape."""
+        out = []
+        for layer in self.layers:
+            nodes = self._weighted.get(layer.name) or [
+                self.graph.maker[n] for n in layer.nodes if n in self.graph.maker
+            ]
+            if layer.is_int8 and layer.ms > 0 and len(nodes) == 1 and _is_plain(self.graph, nodes[0]):
+                out.append((layer, nodes[0]))
+        return out
+
+
+def _is_plain(graph: Graph, node: onnx.NodeProto) -> bool:
+    if node.op_type in WEIGHTED:
+        return macs(graph, node) > 0
+    return node.op_type in ("Add", "Mul") and len({graph.shapes.get(n) for n in (*node.input, node.output[0])}) == 1
+
+
+def _shape(graph: Graph, node: onnx.NodeProto, lanes: int) -> tuple[str, int, int, int]:
+    """What kind of work; then output channels, products summed for each output, places."""
+    out, convolves = graph.shapes[node.output[0]], node.op_type.startswith("Conv")
+    channels = out[1] if convolves or len(out) == 4 else out[-1]
+    if node.op_type not in WEIGHTED:
+        return "sum", channels, 1, prod(out) // channels
+    alone = convolves and attributes(node).get("group", 1) > 1
+    summed = max(1, macs(graph, node) // prod(out))
+    if lanes > 1 and not alone:
+        window = prod(graph.shapes[node.input[1]][2:])
+        inputs = summed // window
+        summed = window * (_rounded(inputs, lanes) if 2 * inputs >= lanes else inputs)  # a picture's 3 stay 3
+    return "channels apart" if alone else "product", _rounded(channels, lanes), summed, prod(out) // channels
+
+
+def _rounded(count: int, lanes: int) -> int:
+    return -(-count // lanes) * lanes

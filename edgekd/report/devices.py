@@ -1,0 +1,65 @@
+"""What was measured on devices, as the report shows it: side by side, then with all its witnesses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from edgekd.evidence import Figure
+
+Titles = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A device, its machine, and the latest figure of each kind about each subject."""
+
+    name: str
+    host: str
+    figures: dict[tuple[str, str], Figure]
+
+    @property
+    def timed(self) -> bool:
+        """Whether latency was measured there."""
+        return bool(self.of("latency"))
+
+    def of(self, name: str) -> list[Figure]:
+        """All figures of a kind."""
+        return [figure for (kind, _), figure in self.figures.items() if kind == name]
+
+
+def devices(figures: Sequence[Figure]) -> list[Measured]:
+    """Every device in the ledger, in the order of their first figures."""
+    found: dict[str, dict[tuple[str, str], Figure]] = {}
+    for figure in figures:
+        if figure.device:
+            found.setdefault(figure.device, {})[figure.name, figure.subject] = figure
+    return [Measured(name, next(reversed(latest.values())).host, latest) for name, latest in found.items()]
+
+
+def rows(measured: Sequence[Measured], titles: Titles, metric: str, unit: str) -> list[dict[str, Any]]:
+    """The table of devices side by side: a title and a text for each device; empty where it was not measured."""
+    out: dict[str, dict[str, str]] = {}
+    for device in measured:
+        for title, text in _lines(device, titles, metric, unit):
+            out.setdefault(title, {})[device.name] = text
+    return [
+        {"title": title, "cells": [texts.get(device.name, "") for device in measured]} for title, texts in out.items()
+    ]
+
+
+def _lines(device: Measured, titles: Titles, metric: str, unit: str) -> Iterator[tuple[str, str]]:
+    kinds: dict[str, Callable[[Figure], str]] = {
+        "latency": lambda f: f"{f.value:.3g} ms" + ", short measurement" * f.details["short"],
+        "speed-up": lambda f: f"{f.value:.2f} ×" + ", short measurement" * f.details["short"],
+        "peak memory": lambda f: f"{f.value / 2**20:.1f} MiB",
+        "energy": lambda f: f"{f.value * 1e3:.3g} mJ",
+        metric: lambda f: f"{f.value:.3f}{unit}",
+        "parity": lambda f: f"{f.value:.3%}",
+    }
+    for kind, text in kinds.items():
+        for figure in device.of(kind):
+            subject = figure.subject.removesuffix(f" on {device.name}")
+            over = f" over {titles.get(figure.details['over'], '')}" if kind == "speed-up" else ""
+            yield f"{kind} of {titles.get(subject, subject)}{over}", text(figure)

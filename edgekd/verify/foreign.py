@@ -1,0 +1,155 @@
+"""A model file that no run made: read, given engines of this host, and verified like a bundle's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from edgekd.backends.base import Artifact, Job
+from edgekd.backends.registry import backend, is_installed
+from edgekd.devices.local import RUNNERS
+from edgekd.errors import MissingError, Problem, ProblemsError, RequestError
+from edgekd.graph import golden
+from edgekd.graph.golden import Rounding
+from edgekd.graph.model import Array, Graph, read_model, with_batch
+from edgekd.graph.records import guess_record, has_record, with_record
+from edgekd.schema.io import IoRecord
+from edgekd.verify.engines import LocalEngine
+from edgekd.verify.gates import Gate, parity_gate
+from edgekd.verify.parity import Hop
+from edgekd.verify.search import check_engine
+
+SUFFIXES = (".onnx", ".tflite")
+PROBES = 2
+GOLDEN = "integer reference"
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A model file as a portable graph, and the engines here that run it, with the rounding of each."""
+
+    path: Path
+    graph: Graph
+    engines: dict[str, LocalEngine]
+    roundings: dict[str, Rounding]
+    notes: list[Problem] = field(default_factory=list)
+
+    def probes(self, count: int = PROBES, seed: int = 0) -> list[dict[str, Array]]:
+        """Uniform random inputs over each input's range."""
+        rng = np.random.default_rng(seed)
+        inputs = self.graph.io.inputs
+        return [
+            {spec.name: rng.uniform(*spec.ends, spec.shape).astype(np.float32) for spec in inputs} for _ in range(count)
+        ]
+
+
+def is_model(path: Path) -> bool:
+    """Whether a path names a model file rather than a run's folder."""
+    return path.suffix.lower() in SUFFIXES
+
+
+@contextmanager
+def opened(path: Path, record: Path | None = None) -> Iterator[Foreign]:
+    """A model file, its io record from `record` where given, and its engines, compiled for as long as it is open.
+
+    Raises MissingError, or RequestError where the file cannot be read.
+    """
+    graph, notes = _read(path, record)
+    with TemporaryDirectory() as folder:
+        made = list(_engines(path, graph, Path(folder), notes))
+        yield Foreign(path, graph, {e.name: e for e, _ in made}, {e.name: r for e, r in made}, notes)
+
+
+def verify_foreign(
+    found: Foreign, say: Callable[[str], None] = lambda text: None, every: bool = False
+) -> tuple[list[Hop], list[Gate]]:
+    """Every engine against the golden interpreter in its own rounding. Raises ProblemsError where it has none."""
+    if problems := golden.check(found.graph):
+        raise ProblemsError(problems)
+    hops, gates, inputs = [], [], found.probes()
+    for name, engine in found.engines.items():
+        say(f"parity: {GOLDEN} → {name}")
+        hop = check_engine(f"{GOLDEN} → {name}", engine, found.graph, inputs, found.roundings[name], every)
+        hops.append(hop)
+        gates.append(parity_gate(hop))
+    return hops, gates
+
+
+def _read(path: Path, record: Path | None) -> tuple[Graph, list[Problem]]:
+    if not path.is_file():
+        raise MissingError(f"model `{path}` does not exist")
+    graph, notes = read_graph(path), list[Problem]()
+    if any(0 in graph.shapes.get(name, (0,)) for name in graph.inputs):
+        graph = with_batch(graph, 1)
+        notes.append(Problem("", "the batch is free; it is read as one sample"))
+    if record is not None:
+        graph = with_record(graph, read_record(record))
+    elif not has_record(graph):
+        graph = with_record(graph, guess_record(graph))
+        told = ", ".join(f"`{spec.name}` in [{spec.ends[0]:.4g}, {spec.ends[1]:.4g}]" for spec in graph.io.inputs)
+        notes.append(Problem("", f"the file has no io record; guessed: {told}", "give your own with `--io`"))
+    if {spec.name for spec in graph.io.inputs} != {*graph.inputs}:
+        raise RequestError("the io record names other inputs than the graph has", "name them as the graph does")
+    return graph, notes
+
+
+def read_graph(path: Path) -> Graph:
+    """A model file as a graph. Raises RequestError or MissingError."""
+    if path.suffix.lower() == ".onnx":
+        return Graph(read_model(path))
+    if not is_installed("litert"):
+        raise MissingError("reading `.tflite` files needs `ai-edge-litert`", "pip install 'edgekd[litert]'")
+    from edgekd.backends.litert.read import read_tflite
+
+    return read_tflite(path)
+
+
+def read_record(path: Path) -> IoRecord:
+    """An io record from a JSON file. Raises MissingError or RequestError."""
+    try:
+        return IoRecord.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise MissingError(f"io record `{path}` does not exist") from None
+    except ValueError as error:  # pydantic's errors are ValueErrors
+        raise RequestError(f"io record `{path}` is damaged: {str(error).splitlines()[0]}") from None
+
+
+FORMS: dict[str, dict[str, tuple[str, dict[str, object], Rounding]]] = {
+    ".onnx": {
+        "onnxruntime, unoptimised": ("onnxruntime", {"optimise": False}, "rne_f32"),
+        "onnxruntime": ("onnxruntime", {}, "rne_f32"),
+        "openvino": ("openvino", {}, "rne_f32"),
+    },
+}
+"""Engines by file type: backend, its options, its rounding."""
+
+
+def _engines(path: Path, graph: Graph, folder: Path, notes: list[Problem]) -> Iterator[tuple[LocalEngine, Rounding]]:
+    """The engines of this host, each compiled into a folder of its own; why one is left out is noted."""
+    if path.suffix.lower() == ".tflite":
+        from edgekd.backends.litert.foreign import artifacts
+
+        for name, (artifact, rounding) in artifacts(path, graph).items():
+            yield LocalEngine(name, artifact, path.parent), rounding
+        return
+    inputs = [{spec.name: np.zeros(spec.shape, np.float32) for spec in graph.io.inputs}]
+    for i, (name, (kind, options, rounding)) in enumerate(FORMS[".onnx"].items()):
+        if not is_installed(kind):
+            notes.append(
+                Problem(name, f"`{RUNNERS.get(kind, kind)}` is not installed", f"pip install 'edgekd[{kind}]'")
+            )
+            continue
+        out, maker = folder / str(i), backend(kind)
+        out.mkdir()
+        try:
+            made: Artifact = maker.compile(Job(graph, graph, inputs, []), maker.Options(**options), out)
+        except Exception as error:  # each runtime raises its own kinds
+            lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+            notes.append(Problem(name, f"does not run it: {lines[-1].strip()}"))
+            continue
+        yield LocalEngine(name, made, out), rounding

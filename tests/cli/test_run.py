@@ -1,0 +1,80 @@
+"""`edgekd run` as a person uses it."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from edgekd.graph.images import find_folder, psnr, read_picture
+from edgekd.students.qdr.task import add_noise
+from PIL import Image
+
+
+@pytest.fixture
+def noisy(tmp_path):
+    """A picture that is no multiple of the network's 128 pixels, and its noisy twin in a folder with a broken file."""
+    clean = read_picture(find_folder("edgekd:kodak") / "kodim11.png")[:200, :333]
+    (tmp_path / "in").mkdir()
+    Image.fromarray(add_noise(clean, 25.0, np.random.default_rng(0))).save(tmp_path / "in/pier.png")
+    (tmp_path / "in/broken.png").write_bytes(b"no picture")
+    return clean
+
+
+def test_a_folder_is_restored_and_what_fails_is_told(jetson, cli, noisy, tmp_path):
+    done = cli("run", jetson.folder, "in", "--out", "restored")
+    assert done.returncode == 2
+    assert done.stdout == "wrote restored/pier.png\n"
+    assert "error: in/broken.png: picture `in/broken.png` cannot be decoded" in done.stderr
+    restored = read_picture(tmp_path / "restored/pier.png")
+    assert psnr(restored, noisy) > psnr(read_picture(tmp_path / "in/pier.png"), noisy) + 2
+
+
+def test_engines_agree_on_tiles(jetson, cli, noisy, tmp_path):
+    for engine in ("reference", "onnxruntime"):
+        assert cli("run", jetson.folder, "in/pier.png", "--out", f"{engine}.png", "--engine", engine).returncode == 0
+    apart = read_picture(tmp_path / "reference.png").astype(int) - read_picture(tmp_path / "onnxruntime.png")
+    assert np.abs(apart).mean() < 0.1
+    done = cli("run", jetson.folder, "in/pier.png", "--engine", "openvno")
+    assert done.returncode == 2
+    assert "did you mean `openvino`?" in done.stderr
+
+
+@pytest.fixture
+def sprites(classified, tmp_path):
+    """Three test pictures of the classifier, one of them enlarged and in colour."""
+    from edgekd.students.registry import bundled_task
+
+    samples = bundled_task(classified.bundle).evalset()[:3]
+    (tmp_path / "sprites").mkdir()
+    for i, sample in enumerate(samples):
+        image = Image.fromarray(sample.raw)
+        image = image.resize((84, 84), Image.Resampling.NEAREST).convert("RGB") if i == 2 else image
+        image.save(tmp_path / "sprites" / f"{i}.png")
+    return samples
+
+
+def test_classes_as_lines_csv_and_json(classified, cli, sprites, tmp_path):
+    one = cli("run", classified.folder, "sprites/0.png")
+    assert one.returncode == 0, one.stderr
+    assert len(one.stdout.splitlines()) == 5
+    several = cli("run", classified.folder, "sprites")
+    rows = list(csv.DictReader(io.StringIO(several.stdout)))
+    assert [row["source"] for row in rows] == [f"sprites/{i}.png" for i in range(3)]
+    assert rows[0]["answer"] == one.stdout.split()[2]
+    told = json.loads(cli("run", classified.folder, "sprites", "--json", "--out", "drawn").stdout)
+    assert told["engine"] == "openvino"
+    for row, answer in zip(rows, told["answers"], strict=True):
+        label, value = next(iter(answer["answers"]["logits"].items()))
+        assert (label, f"{value:.4f}") == (row["answer"], row["value"])
+    assert json.loads((tmp_path / "drawn/answers.json").read_text())[0]["answers"] == told["answers"][0]["answers"]
+    assert Image.open(tmp_path / "drawn/0.png").size == (196, 196)  # enlarged, so that the label can be read
+
+
+def test_a_resized_picture_has_the_answer_of_its_original(classified, cli, sprites):
+    """Enlarged by whole pixels, it is stretched back to what it was."""
+    from edgekd.apply.model import bundled_model
+
+    model = bundled_model(classified.bundle, "reference")
+    raw = sprites[2].raw
+    np.testing.assert_allclose(model.answer(raw.repeat(3, 0).repeat(3, 1)), model.answer(raw), atol=0.15)
