@@ -5,12 +5,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test clean
+.PHONY: demo test sshd clean
 
 demo: $(VENV)/ready
 	$(BIN)/edgekd compress --target jetson
 
-test: $(VENV)/ready
+test: $(VENV)/ready sshd
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -24,6 +24,12 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt $(TORCH_INDEX) torch
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	touch $@
+
+# Devices are tested over a real ssh server on the loopback interface; without one those tests are skipped.
+sshd:
+	@test -x /usr/sbin/sshd || test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null || \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq openssh-server; } >/dev/null 2>&1 || \
+	  echo "openssh-server could not be installed: tests over ssh are skipped"
 
 clean:
 	rm -rf $(VENV) runs build dist

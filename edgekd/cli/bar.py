@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 
@@ -39,3 +40,9 @@ class Bar:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+
+def sayer(quiet: bool) -> Callable[[str], None]:
+    """Says on a terminal's stderr what a command is busy with; silence elsewhere."""
+    live = sys.stderr.isatty() and not quiet
+    return lambda text: print(f"· {text}", file=sys.stderr, flush=True) if live else None

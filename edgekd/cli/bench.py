@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from edgekd.devices.base import Device, Timing
+    from edgekd.devices.bench import Benched
+    from edgekd.errors import Problem
+    from edgekd.evidence import Bundle
 
 NAME = "bench"
 
@@ -20,10 +27,12 @@ def main(
     runs: Annotated[int | None, typer.Option(min=10, help="Timed runs; the recipe's by default.")] = None,
     seconds: Annotated[float | None, typer.Option(min=0.1, help="End after these, however many runs.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of the engine.")] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="Score only the first of the evaluation set.")] = None,
+    power: Annotated[bool, typer.Option(help="Take a minute a model for its energy, where there are sensors.")] = True,
     ssh_config: Annotated[Path | None, typer.Option(help="Configuration file for ssh.", exists=True)] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Measure a run where it is meant to run: latency and memory beside FP32, its score and its parity.
+    """Measure a run where it is meant to run: latency, memory and energy beside FP32; its score and parity there.
 
     A device needs Python 3.8, numpy and the engine's runtime; nothing is installed there and nothing stays. Figures go
     to the run's ledger, and the report is written anew. Ends with exit code 1 when a device's answers fail a gate.
@@ -32,33 +41,56 @@ def main(
     from dataclasses import replace
 
     from edgekd.cli import console, summary
-    from edgekd.devices.bench import bench, engines_of
+    from edgekd.cli.bar import sayer
+    from edgekd.devices.bench import engines_of
     from edgekd.devices.costs import costs
     from edgekd.devices.open import open_device
     from edgekd.devices.profile import timing
+    from edgekd.errors import ProblemsError
     from edgekd.evidence import Bundle
     from edgekd.report.html import write_report
 
     bundle = Bundle(run)
-    engines, recipe = engines_of(bundle, engine or ()), bundle.manifest.recipe
     devices = [open_device(address, ssh_config) for address in device or ["local"]]
+    chosen = [(each, engines_of(bundle, engine or (), each)) for each in devices]
     given: dict[str, Any] = {"runs": runs, "seconds": seconds, "threads": threads}
     how = replace(timing(bundle), **{key: value for key, value in given.items() if value is not None})
-    counted = [f for arm in (recipe.teacher, recipe.ship) for f in costs(bundle, arm)]
-    found = [bench(bundle, each, how, engines) for each in devices]
-    figures = counted + [f for each in found for f in each.figures]
-    failures = [gate.problem for each in found for gate in each.gates if not gate.held]
-    bundle.ledger.add(figures)
+    counted = [f for arm in (bundle.manifest.recipe.teacher, bundle.manifest.recipe.ship) for f in costs(bundle, arm)]
+    bundle.ledger.add(counted)
+    found, missing = bench_each(bundle, chosen, how, samples, power, sayer(quiet=json))
     write_report(bundle)
+    failures = [gate.problem for each in found for gate in each.gates if not gate.held]
     if json:
-        notes = [str(note) for each in found for note in each.notes]
         console.emit({
-            "figures": [f.plain() for f in figures], "notes": notes, "failures": [str(p) for p in failures],
+            "figures": [f.plain() for f in [*counted, *(f for each in found for f in each.figures)]],
+            "notes": [str(note) for each in found for note in each.notes],
+            "failures": [str(p) for p in failures],
         })  # fmt: skip
     else:
         summary.print_costs(bundle, counted)
         for each in found:
             summary.print_device(bundle, each)
+    if missing:
+        raise ProblemsError(missing)
     console.tell(failures)
     if failures:
         raise typer.Exit(1)
+
+
+def bench_each(
+    bundle: Bundle, chosen: Sequence[tuple[Device, list[str]]], how: Timing, samples: int | None, power: bool,
+    say: Callable[[str], None],
+) -> tuple[list[Benched], list[Problem]]:  # fmt: skip
+    """Devices one after the other, each into the ledger as soon as it is done; and what kept others from it."""
+    from edgekd.devices.bench import bench
+    from edgekd.errors import MissingError, Problem
+
+    found, missing = [], []
+    for device, engines in chosen:
+        try:
+            found.append(bench(bundle, device, how, engines, samples, power, say))
+        except MissingError as error:
+            missing.append(Problem("", error.message, error.hint, missing=True))
+        else:
+            bundle.ledger.add(found[-1].figures)
+    return found, missing

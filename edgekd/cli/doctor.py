@@ -12,12 +12,12 @@ NAME = "doctor"
 def main(json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False) -> None:
     """Say what is installed here, and which targets can be trained for, run and measured on this host."""
     import platform
-    import shutil
 
     from edgekd.backends.registry import is_installed
     from edgekd.cli import console
     from edgekd.devices.local import is_board
     from edgekd.evidence import host
+    from edgekd.runners import trt
     from edgekd.schema.targets import boards, load_board
     from edgekd.store import installed
     from edgekd.toolchains.cache import is_fetched
@@ -29,7 +29,7 @@ def main(json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] =
     found = [load_board(path) for path in boards().values()]
     engines = {b.name: [name for name, engine in b.engines.items() if is_installed(engine.backend)] for b in found}
     here = {b.name: is_board(b.reach) for b in found}
-    trtexec = shutil.which("trtexec") or shutil.which("/usr/src/tensorrt/bin/trtexec")
+    trtexec = trt.find()
     fetched = [name for name in names() if is_fetched(find_lock(name))]
     if json:
         abilities = {name: {"compile": engines[name], "measure here": here[name]} for name in engines}

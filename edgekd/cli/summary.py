@@ -79,39 +79,45 @@ def print_costs(bundle: Bundle, figures: Sequence[Figure]) -> None:
 
 
 def print_device(bundle: Bundle, found: Benched) -> None:
-    """One device: what was measured, what its answers are worth, and what was not looked at."""
+    """One device: what was measured, what its answers are worth, what is doubtful and what was not looked at."""
     print(f"\n{found.device}: {found.host}")
     print_measured(bundle, found.figures)
-    for gate in found.gates:
-        print(f"{'held' if gate.held else 'failed'}: {gate.rule}: {gate.found}, limit {gate.limit}")
+    held = sum(gate.held for gate in found.gates)
+    if found.gates:
+        print(f"{held} of {len(found.gates)} gates held")
     for note in found.notes:
         print(f"{note}" + (f" ({note.hint})" if note.hint else ""))
 
 
 def print_measured(bundle: Bundle, figures: Sequence[Figure]) -> None:
-    """Latency, speed-up, memory, scores and parity of a device."""
+    """What was measured on a device, and what of its state makes that doubtful."""
     titles = {name: arm.title for name, arm in bundle.manifest.arms.items()}
-    rows = [[f.name, titles.get(f.subject, f.subject), tell(f), f.tool] for f in figures]
+    rows = [[f.name, titles.get(f.subject, f.subject), told(f), f.kind, f.tool] for f in figures if f.name != "state"]
     if rows:
-        table(["measured", "of", "value", "by"], rows)
+        table(["what", "of", "value", "how", "by"], rows)
+    for figure in figures:
+        if figure.name == "state":
+            for warning in figure.details["warnings"]:
+                print(f"doubtful: {warning}")
 
 
-def tell(figure: Figure) -> str:
-    """A measured value as it is read."""
+def told(figure: Figure) -> str:
+    """A figure of a device as it is read."""
     value, details = figure.value, figure.details
+    low, high = figure.interval or (value, value)
     short = ", short measurement" if details.get("short") else ""
-    match figure.name:
-        case "latency":
-            threads = f"{details['threads']} thread{'s' * (details['threads'] > 1)}"
-            tail = f"p90 {details['p90']:.3g}, p99 {details['p99']:.3g}, {figure.n} runs, {threads}"
-            return f"{value:.3g} ms ({tail}){short}"
-        case "speed-up":
-            low, high = figure.interval or (value, value)
-            return f"{value:.2f} [{low:.2f}, {high:.2f}] times {details['over']}{short}"
-        case "peak memory":
-            return f"{value / 2**20:.1f} MiB"
-        case "parity" | "retained":
-            return f"{value:.4%}"
+    if figure.name == "latency":
+        threads = f"{details['threads']} thread{'s' * (details['threads'] > 1)}"
+        tail = f"p90 {details['p90']:.3g}, p99 {details['p99']:.3g}, {figure.n} runs, {threads}"
+        return f"{value:.3g} ms ({tail}){short}"
+    if figure.name.startswith("speed-up"):
+        return f"{value:.2f} times [{low:.2f}, {high:.2f}]{short}"
+    if figure.name == "peak memory":
+        return f"{value / 2**20:.1f} MiB"
+    if figure.name.startswith("energy"):
+        return f"{value * 1e3:.3g} mJ above idle, {details['gross'] * 1e3:.3g} mJ in all"
+    if figure.name in ("parity", "retained"):
+        return f"{value:.4%}"
     return f"{value:.4f} {figure.unit}".strip()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from edgekd.devices.measure import kind_of
 from edgekd.evidence import Bundle, Figure, now
 from edgekd.graph import golden
 from edgekd.graph.answers import views
@@ -20,7 +21,7 @@ from edgekd.verify.scores import Scores, retained, score
 
 @dataclass(frozen=True)
 class Questions:
-    """What a device is asked of a bundle: the probes, then the evaluation set."""
+    """What a device is asked of a bundle: the probes, then every view of the evaluation set's samples."""
 
     bundle: Bundle
     graph: Graph
@@ -35,16 +36,16 @@ class Questions:
         return self.probes + [self.task.encode(view, io) for sample in self.samples for view in views(sample.raw, io)]
 
 
-def questions(bundle: Bundle) -> Questions:
-    """Of a bundle. Raises RequestError or MissingError where its task or data are not here."""
+def questions(bundle: Bundle, samples: int | None = None) -> Questions:
+    """Of a bundle, or the first `samples` of its set. Raises RequestError or MissingError without its task or data."""
     graph, task = Graph(read_model(bundle.path / "graph.onnx")), bundled_task(bundle)
-    return Questions(bundle, graph, task, read_probes(bundle.path / "probes.npz")[0], task.evalset())
+    return Questions(bundle, graph, task, read_probes(bundle.path / "probes.npz")[0], task.evalset()[:samples])
 
 
 def judge(asked: Questions, subject: str, outputs: Sequence[dict[str, Array]]) -> tuple[Hop, Scores]:
     """Parity of the probes' outputs and scores of the others, for outputs in the order of the questions' inputs."""
     count = len(asked.probes)
-    scores = score(subject, asked.task, asked.graph.io, asked.samples, lambda inputs: outputs[count:])
+    scores = score(subject, asked.task, asked.graph.io, asked.samples, lambda _: outputs[count:])
     return output_parity(asked, f"{GOLDEN} → {subject}", outputs[:count]), scores
 
 
@@ -61,13 +62,13 @@ def output_parity(asked: Questions, name: str, outputs: Sequence[dict[str, Array
 def recorded(asked: Questions) -> dict[str, Scores]:
     """Scores of baseline, teacher and shipped arm as the last verification wrote them into the ledger.
 
-    Only those of the same samples, in the order of the evaluation set: a ledger sorts them.
+    Of the samples that are asked, in their order: a ledger sorts them.
     """
     latest = {(f.name, f.subject): f for f in asked.bundle.ledger.read()}
     recipe, metric, ids = asked.bundle.manifest.recipe, asked.task.metric, tuple(s.id for s in asked.samples)
     subjects = [s for s in (asked.task.baseline, recipe.teacher, recipe.ship) if s and (metric, s) in latest]
     details = {subject: latest[metric, subject].details for subject in subjects}
-    return {s: Scores(s, ids, {metric: tuple(d[i] for i in ids)}, ()) for s, d in details.items() if set(d) == set(ids)}
+    return {s: Scores(s, ids, {metric: tuple(d[i] for i in ids)}, ()) for s, d in details.items() if set(ids) <= set(d)}
 
 
 def gates(asked: Questions, scores: Scores) -> list[Gate]:
@@ -82,7 +83,7 @@ def gates(asked: Questions, scores: Scores) -> list[Gate]:
 def figures(asked: Questions, hop: Hop, scores: Scores, witness: dict[str, str]) -> list[Figure]:
     """Scores, what is kept of FP32, and parity; `witness` are the fields `tool`, `host`, `device` and `sha256`."""
     known, recipe, metric = recorded(asked), asked.bundle.manifest.recipe, asked.task.metric
-    common: dict[str, Any] = {"kind": "measured", "when": now()} | witness
+    common: dict[str, Any] = {"kind": kind_of(witness["tool"]), "when": now()} | witness
     out = [
         Figure(
             name=name, subject=scores.subject, value=scores.mean(name), unit=asked.task.unit if name == metric else "",

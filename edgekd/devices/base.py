@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekd.devices.job import Arrays, Limits, Result, read_result, write_job
+from edgekd.devices.state import State, parse
 
 Say = Callable[[str], None]
 
@@ -42,11 +43,12 @@ class Timing:
 
 @dataclass(frozen=True)
 class Probe:
-    """A machine: in a line, its `uname -m`, and what it says of its state, raw."""
+    """A machine: in a line, its `uname -m`, its state, and whether it tells its power."""
 
     host: str
     machine: str
-    state: dict[str, Any]
+    state: State
+    power: bool
 
 
 class Device(ABC):
@@ -77,7 +79,7 @@ class Device(ABC):
     def probe(self) -> Probe:
         """What the machine is and in which state."""
         result = self.do([], [], [{"task": "state"}])
-        return Probe(result.host, result.machine, result.told[0])
+        return probe_of(result, result.told[0])
 
     def outputs(self, work: Work, inputs: Sequence[Arrays]) -> list[Arrays]:
         """Raw outputs for every input; whoever asked scores them."""
@@ -102,3 +104,11 @@ class Device(ABC):
 def time_task(works: Sequence[Work], timing: Timing) -> dict[str, Any]:
     """The task that times `works`."""
     return {"task": "time", "models": [work.name for work in works]} | asdict(timing)
+
+
+def probe_of(result: Result, told: dict[str, Any]) -> Probe:
+    """What a `state` task told. A board's model stands before what its kernel calls it, its power mode behind."""
+    state, host = parse(told["raw"]), result.host
+    if state.model:
+        host = ", ".join([state.model, *host.split(", ")[1:]])
+    return Probe(f"{host}, {state.power_mode}" if state.power_mode else host, result.machine, state, told["power"])

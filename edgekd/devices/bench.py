@@ -11,12 +11,11 @@ from edgekd.backends.base import Artifact, Job, read_artifact
 from edgekd.backends.registry import backend, is_installed
 from edgekd.devices import answers, measure
 from edgekd.devices.base import Device, Probe, Say, Timing, Work, silent
-from edgekd.devices.local import Local, is_board
+from edgekd.devices.local import Local, can_run, how_to_get, is_board
 from edgekd.errors import Problem, RequestError, nearest
 from edgekd.evidence import Bundle, Figure
 from edgekd.graph.model import Array, Graph, read_model
 from edgekd.resources import sha256
-from edgekd.schema.target import Reach
 from edgekd.verify.gates import Gate
 
 
@@ -31,77 +30,82 @@ class Benched:
     notes: list[Problem] = field(default_factory=list)
 
 
-def engines_of(bundle: Bundle, named: Sequence[str]) -> list[str]:
-    """The engines of a bundle, or those named. Raises RequestError with the nearest name."""
-    known = list(bundle.manifest.engines)
+def engines_of(bundle: Bundle, named: Sequence[str], device: Device) -> list[str]:
+    """The engines named, or those meant for the target; on a host that is not the target, those that stand in for it.
+
+    Raises RequestError with the nearest name.
+    """
+    known = bundle.manifest.engines
     for name in named:
         if name not in known:
-            raise RequestError(f"the run has no engine `{name}`", nearest(name, known))
-    return list(named) or known
+            raise RequestError(f"the run has no engine `{name}`", nearest(name, [*known]))
+    here = isinstance(device, Local) and not is_board(bundle.manifest.target.board.reach)
+    return list(named) or [name for name, e in known.items() if (e.role == "stand-in") == here]
 
 
-def bench(bundle: Bundle, device: Device, timing: Timing, engines: Sequence[str], say: Say = silent) -> Benched:
-    """Engines of a bundle on a device: latency and memory beside the FP32 twin where the device is the target, and the
-    answers to probes and evaluation set everywhere.
+def bench(
+    bundle: Bundle, device: Device, timing: Timing, engines: Sequence[str], samples: int | None = None,
+    power: bool = True, say: Say = silent,
+) -> Benched:  # fmt: skip
+    """Engines of a bundle on a device: latency, memory and energy beside the FP32 twin where the device is the target,
+    and the answers to probes and evaluation set, or its first `samples`, everywhere.
 
     Raises MissingError where the device cannot be reached or cannot run an engine.
     """
-    probe, asked = device.probe(), answers.questions(bundle)
+    asked = answers.questions(bundle, samples)
+    say(f"state of {device.name}")
+    probe = device.probe()
     found = Benched(device.name, probe.host)
+    if reason := not_target(device, probe, bundle):
+        found.notes.append(Problem("", reason))
     for name in engines:
-        record = bundle.manifest.engines[name]
         artifact = read_artifact(bundle.path / "artifacts" / name)
-        if artifact.runner is None:
-            found.notes.append(Problem(name, "is a kit: it is built and measured on its board", "see its README"))
+        if isinstance(device, Local) and (artifact.runner is None or not can_run(artifact.runner)):
+            hint = how_to_get(artifact.runner) if artifact.runner else ""
+            found.notes.append(Problem(name, "does not run here", hint))
             continue
-        reason = not_timed(device, probe, bundle, record.role)
-        if reason:
-            found.notes.append(Problem(name, reason))
-        say(f"{name} on {device.name}")
-        _run(asked, name, artifact, device, timing, not reason, found, say)
+        timed = not reason and bundle.manifest.engines[name].role == "target"
+        _run(asked, name, artifact, device, timing if timed else None, power and probe.power, found, say)
     return found
 
 
-def not_timed(device: Device, probe: Probe, bundle: Bundle, role: str) -> str:
-    """Why an engine's speed on this device says nothing about the target's; empty where it does."""
+def not_target(device: Device, probe: Probe, bundle: Bundle) -> str:
+    """Why speed on this device says nothing about the target's; empty where it does."""
     board = bundle.manifest.target.board
-    if not is_target(device, probe, board.reach):
-        return f"no latency: {device.name} is not a {board.title}"
-    return "" if role == "target" else "no latency: it stands in for the target's arithmetic, not for its speed"
-
-
-def is_target(device: Device, probe: Probe, reach: Reach) -> bool:
-    """Whether a device may be what a descriptor describes."""
-    return is_board(reach) if isinstance(device, Local) else probe.machine in reach.machines
+    same = is_board(board.reach) if isinstance(device, Local) else probe.machine in board.reach.machines
+    what = "this host" if isinstance(device, Local) else f"`{device.name}`"
+    return "" if same else f"no latency: {what} is not a {board.title}, and its speed says nothing about one"
 
 
 def _run(
-    asked: answers.Questions, name: str, artifact: Artifact, device: Device, timing: Timing, timed: bool,
+    asked: answers.Questions, name: str, artifact: Artifact, device: Device, timing: Timing | None, power: bool,
     found: Benched, say: Say,
 ) -> None:  # fmt: skip
-    """One engine: all of it, or its answers alone."""
+    """One engine: its answers, and where there is a `timing` all that is measured."""
     shipped, inputs = work_of(asked.bundle, name, artifact), asked.inputs
-    if timed:
-        measured = _measured(asked.bundle, artifact, shipped, device, inputs, timing, say)
-        found.figures += measure.figures(measured)
-        outputs, tool, host = measured.outputs, measured.tools[name], measured.host
-    else:
+    if timing is None:
         result = device.do([shipped], inputs, [{"task": "run", "model": name}], say)
-        outputs, tool, host = result.arrays[0], result.told[0]["tool"], result.host
+        outputs, tool, host = result.arrays[0], result.told[0]["tool"], found.host
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            works = [*twins(asked.bundle, name, artifact, inputs[0], Path(folder)), shipped]
+            measured = measure.measure_works(device, works, inputs, timing, power, say)
+        found.figures += measure.figures(measured)
+        outputs, tool, host = measured.outputs, measured.tool(shipped), measured.before.host
     hop, scores = answers.judge(asked, f"{name} on {device.name}", outputs)
     witness = {"tool": tool, "host": host, "device": device.name, "sha256": sha256(shipped.model)}
     found.figures += answers.figures(asked, hop, scores, witness)
     found.gates += answers.gates(asked, scores)
 
 
-def _measured(
-    bundle: Bundle, artifact: Artifact, shipped: Work, device: Device, inputs: Sequence[dict[str, Array]],
-    timing: Timing, say: Say,
-) -> measure.Measured:  # fmt: skip
-    """The artifact beside its FP32 twin, which is compiled where its backend is installed."""
-    with tempfile.TemporaryDirectory() as folder:
-        twins = [float_twin(bundle, artifact, inputs[0], Path(folder))] if is_installed(artifact.backend) else []
-        return measure.measure_works(device, [*twins, shipped], inputs, timing, say)
+def twins(bundle: Bundle, name: str, artifact: Artifact, inputs: dict[str, Array], out: Path) -> list[Work]:
+    """The same net in float for the same engine: what the artifact brings, else compiled here, where that can be."""
+    assert artifact.runner is not None
+    if artifact.beside:
+        folder, float_arm = bundle.path / "artifacts" / name, bundle.manifest.recipe.teacher
+        named = {float_arm if key == "float" else key: folder / file for key, file in artifact.beside.items()}
+        return [Work(key, artifact.runner, path, artifact.options) for key, path in named.items()]
+    return [float_twin(bundle, artifact, inputs, out)] if is_installed(artifact.backend) else []
 
 
 def work_of(bundle: Bundle, name: str, artifact: Artifact) -> Work:

@@ -59,8 +59,7 @@ def write_job(
             {"name": name, "runner": f"{runner}.py", "file": f"models/{number}/{model.name}", "options": options}
         )
     for runner in {*ALWAYS, *(model[1] for model in models)}:
-        if (file := RUNNERS / f"{runner}.py").exists():
-            (folder / file.name).symlink_to(file)
+        (folder / f"{runner}.py").symlink_to(RUNNERS / f"{runner}.py")
     np.savez(folder / "inputs.npz", **{f"{i}/{k}": v for i, row in enumerate(inputs) for k, v in row.items()})  # type: ignore[arg-type]
     times = {"wait": limits.wait, "timeout": limits.timeout, "lease": limits.lease}
     job = {"who": f"{getpass.getuser()}@{platform.node()}", "lock": limits.lock, "limits": times}

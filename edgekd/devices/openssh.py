@@ -127,7 +127,7 @@ class Connection:
 
         Raises LostError where the connection broke or `timeout` seconds were over, RemoteError where the script failed.
         """
-        marked = f"echo '{BEGIN.decode().strip()}'; (\n{script}\n); echo; echo '{END.decode().strip()}' $?"
+        marked = f"echo '{BEGIN.decode().strip()}'; (\n{script}\n); code=$?; echo; echo '{END.decode().strip()}' $code"
         command = shlex.join(["sh", "-c", marked, "sh", *arguments])
         child = self._start(command, subprocess.PIPE, "-o", "ControlMaster=no", stdin=stdin or subprocess.DEVNULL)
         try:

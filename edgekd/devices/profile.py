@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgekd.backends.base import read_artifact
 from edgekd.devices.base import Say, Timing, silent
-from edgekd.devices.bench import float_twin, work_of
+from edgekd.devices.bench import twins, work_of
 from edgekd.devices.costs import costs
 from edgekd.devices.local import Local, can_run, is_board
 from edgekd.devices.measure import figures, measure_works
@@ -33,7 +33,7 @@ def latency(bundle: Bundle, name: str) -> list[Figure]:
     artifact = read_artifact(bundle.path / "artifacts" / name)
     inputs = read_probes(bundle.path / "probes.npz")[0]
     with tempfile.TemporaryDirectory() as folder:
-        works = [float_twin(bundle, artifact, inputs[0], Path(folder)), work_of(bundle, name, artifact)]
+        works = [*twins(bundle, name, artifact, inputs[0], Path(folder)), work_of(bundle, name, artifact)]
         return figures(measure_works(Local(), works, inputs[:1], timing(bundle)))
 
 

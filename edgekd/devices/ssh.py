@@ -49,7 +49,7 @@ cd "$1" 2>/dev/null || { echo gone; exit 0; }
 touch -c lease
 if [ -e done ]; then echo done
 elif kill -0 "$(cat pid)" 2>/dev/null; then echo running; cat progress.json 2>/dev/null || true
-else echo dead; fi
+else echo dead; tail -n 1 agent.log 2>/dev/null || true; fi
 """
 LIST = 'cd "$1" && for f in result.json [0-9]*.npz; do [ ! -e "$f" ] || echo "$f"; done'
 LEAVE = """
@@ -154,7 +154,7 @@ class Ssh(Device):
             if state == "done":
                 return
             if state != "running" or time.monotonic() > deadline:
-                hint = "it may have been killed for want of memory; look into its system log"
+                hint = progress.strip() or "it may have been killed for want of memory; look into its system log"
                 raise MissingError(f"`{self.name}` ended the job before its time", hint)
             with suppress(ValueError):
                 if (task := json.loads(progress)["task"]) != told:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekd.measure.statistics import Rows, bootstrap, percentiles
+from edgekd.measure.statistics import Rows, bootstrap, middle, percentiles, resampled
 
 LEAST_RUNS, LEAST_SECONDS = 1024, 60.0
 """A measurement shorter than both is called short. MLPerf Inference's single-stream scenario asks for 1,024 queries
@@ -22,18 +22,25 @@ def describe(milliseconds: Sequence[float] | Rows, window: float) -> dict[str, A
 
 def median_interval(milliseconds: Rows) -> tuple[float, float]:
     """95 % interval of the median; blocks of consecutive runs are drawn, for neighbours resemble each other."""
-    return bootstrap(milliseconds, lambda rows: float(np.median(rows)), block=_block(len(milliseconds)))
+    return bootstrap(milliseconds, _median, block=_block(len(milliseconds)))
 
 
-def speed_up(base: Rows, ours: Rows) -> tuple[float, tuple[float, float]]:
-    """`median(base) / median(ours)` of series taken in turns, and its 95 % interval over blocks of whole rounds."""
+def speed_up(base: Rows, ours: Rows, in_turns: bool) -> tuple[float, tuple[float, float]]:
+    """`median(base) / median(ours)` and its 95 % interval, blocks drawn: rounds where taken in turns."""
 
     def ratio(rows: Rows) -> float:
         first, second = np.median(rows, axis=0)
         return float(first / second)
 
-    rows = np.column_stack([base, ours])
-    return ratio(rows), bootstrap(rows, ratio, block=_block(len(rows)))
+    value = _median(base) / _median(ours)
+    if in_turns:
+        return value, bootstrap(np.column_stack([base, ours]), ratio, block=_block(len(base)))
+    first, second = (resampled(x, _median, 2000, seed, _block(len(x))) for seed, x in enumerate((base, ours)))
+    return value, middle(first / second)
+
+
+def _median(rows: Rows) -> float:
+    return float(np.median(rows))
 
 
 def _block(n: int) -> int:

@@ -21,7 +21,12 @@ def percentiles(values: Sequence[float] | Rows) -> dict[str, float]:
 def bootstrap(
     rows: Rows, statistic: Callable[[Rows], float], draws: int = 2000, seed: int = 0, block: int = 1
 ) -> tuple[float, float]:
-    """95 % percentile interval of `statistic` over resampled rows (Efron 1979); the same numbers every time.
+    """95 % percentile interval of `statistic` over resampled rows (Efron 1979); the same numbers every time."""
+    return middle(resampled(rows, statistic, draws, seed, block))
+
+
+def resampled(rows: Rows, statistic: Callable[[Rows], float], draws: int, seed: int, block: int) -> Rows:
+    """`statistic` of `draws` samples of the rows, with replacement.
 
     With `block` above 1, runs of that many consecutive rows are drawn together, the end joined to the beginning
     (circular block bootstrap, Politis and Romano 1992): for series whose neighbours resemble each other.
@@ -29,5 +34,10 @@ def bootstrap(
     rng, n = np.random.default_rng(seed), len(rows)
     starts = rng.integers(0, n, (draws, -(-n // block)))
     picks = ((starts[:, :, None] + np.arange(block)) % n).reshape(draws, -1)[:, :n]
-    low, high = np.percentile([statistic(rows[pick]) for pick in picks], [2.5, 97.5])
+    return np.array([statistic(rows[pick]) for pick in picks])
+
+
+def middle(values: Rows) -> tuple[float, float]:
+    """The ends of the middle 95 %."""
+    low, high = np.percentile(values, [2.5, 97.5])
     return float(low), float(high)

@@ -24,6 +24,11 @@ class Measured:
         """Whether latency was measured there."""
         return bool(self.of("latency"))
 
+    @property
+    def warnings(self) -> list[str]:
+        """What of its state makes the figures doubtful."""
+        return [warning for figure in self.of("state") for warning in figure.details["warnings"]]
+
     def of(self, name: str) -> list[Figure]:
         """All figures of a kind."""
         return [figure for (kind, _), figure in self.figures.items() if kind == name]
@@ -50,16 +55,20 @@ def rows(measured: Sequence[Measured], titles: Titles, metric: str, unit: str) -
 
 
 def _lines(device: Measured, titles: Titles, metric: str, unit: str) -> Iterator[tuple[str, str]]:
-    kinds: dict[str, Callable[[Figure], str]] = {
-        "latency": lambda f: f"{f.value:.3g} ms" + ", short measurement" * f.details["short"],
-        "speed-up": lambda f: f"{f.value:.2f} ×" + ", short measurement" * f.details["short"],
+    forms: dict[str, Callable[[Figure], str]] = {
+        "latency": lambda f: f"{f.value:.3g} ms",
+        "speed-up": lambda f: f"{f.value:.2f} ×",
         "peak memory": lambda f: f"{f.value / 2**20:.1f} MiB",
-        "energy": lambda f: f"{f.value * 1e3:.3g} mJ",
+        "energy": lambda f: f"{f.value * 1e3:.3g} mJ above idle",
         metric: lambda f: f"{f.value:.3f}{unit}",
         "parity": lambda f: f"{f.value:.3%}",
     }
-    for kind, text in kinds.items():
-        for figure in device.of(kind):
-            subject = figure.subject.removesuffix(f" on {device.name}")
-            over = f" over {titles.get(figure.details['over'], '')}" if kind == "speed-up" else ""
-            yield f"{kind} of {titles.get(subject, subject)}{over}", text(figure)
+    for form, text in forms.items():
+        for (name, subject), figure in device.figures.items():
+            if name == form or name.startswith((f"{form} over ", f"{form} on ")):
+                about, title = subject.removesuffix(f" on {device.name}"), name
+                if over := figure.details.get("over"):
+                    title = f"{form} over {titles.get(over, over)}"
+                told = [text(figure), *(["short measurement"] if figure.details.get("short") else []),
+                        *([figure.kind] if figure.kind != "measured" else [])]  # fmt: skip
+                yield f"{title} of {titles.get(about, about)}", ", ".join(told)

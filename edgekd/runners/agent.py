@@ -70,7 +70,7 @@ def supervise(folder: Path) -> None:
     try:
         if importlib.util.find_spec("numpy") is None:
             raise Stopped("numpy", "numpy is not installed for " + sys.executable)
-        lock = take_lock(Path(job["lock"]), job["who"], limits["wait"], lease)
+        lock = take_lock(folder, job, lease)
         try:
             work(folder, limits["timeout"], lease)
         finally:
@@ -84,22 +84,25 @@ def supervise(folder: Path) -> None:
     shutil.rmtree(str(folder), ignore_errors=True)
 
 
-def take_lock(path: Path, who: str, wait: float, lease: Lease) -> int:
+def take_lock(folder: Path, job: Any, lease: Lease) -> int:
     """The machine's lock, as a file descriptor. Raises Stopped with its holder when it stays taken."""
-    lock, waited = open_lock(path), 0.0
+    lock, waited, wait = open_lock(Path(job["lock"])), 0.0, job["limits"]["wait"]
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             break
         except BlockingIOError:
+            holder = os.pread(lock, 1000, 0).decode(errors="replace") or "somebody"
             if waited >= wait:
-                raise Stopped("busy", os.pread(lock, 1000, 0).decode(errors="replace") or "somebody") from None
+                raise Stopped("busy", holder) from None
+        if not waited:
+            (folder / "progress.json").write_text(json.dumps({"task": "waiting for " + holder}), encoding="utf-8")
         lease.check()
         time.sleep(TICK)
         waited += TICK
     os.ftruncate(lock, 0)
     since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    os.pwrite(lock, f"{who} (process {os.getpid()}, since {since})".encode(), 0)
+    os.pwrite(lock, f"{job['who']} (process {os.getpid()}, since {since})".encode(), 0)
     return lock
 
 

@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ OPTIONAL = ("--stronglyTyped", "--exposeDMA", "--useSpinWait")
 """Options that not every version has, and that do without: 11 types every network strongly."""
 _NOTED = ("unstable", "may be bound by", "insufficient memory", "not enough memory")
 _MEMORY = re.compile(r"out of memory|OutOfMemory|insufficient memory|MemoryAllocation|Requested amount of GPU", re.I)
+_MANAGED = re.compile(r"TensorRT-managed allocation in .+ now: CPU \d+, GPU (\d+) \(MiB\)")
 _WEIGHTED = re.compile(r"conv|gemm|matmul|matrixmultiply|fullyconnected", re.I)
 
 
@@ -156,11 +158,20 @@ def build(model: Path, workspace_mib: int = 2048, level: int = 3) -> Path:
     plan = model.with_name(f"{model.stem}-{version()}-{key}.plan")
     if not plan.exists():
         part, layers = plan.with_suffix(".part"), plan.with_suffix(".layers.json")
-        cache = model.with_name(f"timing-{version()}.cache")
-        text = call(build_arguments(str(model), str(part), str(layers), str(cache), workspace_mib, level))
+        text = call(build_arguments(str(model), str(part), str(layers), str(timing_cache()), workspace_mib, level))
         plan.with_suffix(".log").write_text(text, encoding="utf-8")
         part.replace(plan)
     return plan
+
+
+def timing_cache() -> Path:
+    """What TensorRT measured of its kernels here, kept for the next build, which it makes much shorter."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgekd"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        folder = Path(tempfile.gettempdir())
+    return folder / f"tensorrt-{version()}.timing"
 
 
 def summary(plan: Path) -> dict[str, Any]:
@@ -348,7 +359,8 @@ def time_model(
 ) -> dict[str, Any]:
     """Seconds of every timed inference: copies and computation together, and the GPU's computation alone.
 
-    trtexec writes its warm-up too: what began within it, and the first `warmup` inferences, are left out.
+    trtexec writes its warm-up too: what began within it, and the first `warmup` inferences, are left out. `busy`: when
+    they ran (monotonic, s; later by what the program takes to end); `gpu_bytes`: what TensorRT holds on the GPU.
     """
     known = {name: value for name, value in options.items() if name in ("workspace_mib", "level")}
     session = Session(Path(model), **known)
@@ -357,11 +369,15 @@ def time_model(
         command = time_arguments(str(session.plan), str(times), warmup + runs, seconds)
         text = call([load_argument(session.feed(inputs)), *command], seconds + 600)
         entries = json.loads(times.read_text(encoding="utf-8"))
-    kept = [e for e in entries if e["startComputeMs"] >= WARM_UP_MS][warmup:]
-    found = summary(session.plan)
+    end, kept = time.monotonic(), [e for e in entries if e["startComputeMs"] >= WARM_UP_MS][warmup:]
+    if not kept:
+        raise TensorRtError(f"the {len(entries)} inferences of trtexec were all warm-up; measure longer")
+    found, managed = summary(session.plan), _MANAGED.findall(text)
     return {
         "seconds": [entry["latencyMs"] / 1e3 for entry in kept],
         "compute_seconds": [entry["computeMs"] / 1e3 for entry in kept],
+        "busy": [end - (kept[-1]["endD2hMs"] - kept[0]["startH2dMs"]) / 1e3, end],
+        "gpu_bytes": int(managed[-1]) * 2**20 if managed else None,
         "method": "trtexec: copies to the GPU, computation and copies back of each inference, as a CUDA graph",
         "warnings": list(dict.fromkeys(warnings(text) + found.pop("warnings"))),
         **found,

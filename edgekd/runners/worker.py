@@ -15,6 +15,7 @@ import importlib.util
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import threading
@@ -85,10 +86,16 @@ class Worker:
         finally:
             part.unlink(missing_ok=True)
 
+    def board(self) -> Any:
+        """What reads the board."""
+        return load(self.folder / "board.py")
+
     def state(self, number: int) -> Any:
-        """What can be read of the board; nothing without `board.py`."""
-        file = self.folder / "board.py"
-        return load(file).read() if file.exists() else {}
+        """What the board says of itself, raw, and whether it tells its power."""
+        board = self.board()
+        sample = board.power()
+        power = bool(sample["watts"] or sample["joules"] or shutil.which("tegrastats"))
+        return {"raw": board.read(), "power": power}
 
     def run(self, number: int, model: str) -> Any:
         """Outputs for every input."""
@@ -99,37 +106,34 @@ class Worker:
     def trace(self, number: int, model: str, groups: Any) -> Any:
         """Exposed tensors for every input, one session for each group of them, and what the network itself answers."""
         rows = [{} for _ in self.inputs()]  # type: list[dict[str, Any]]
-        for group in [*groups, []]:
-            for row, found in zip(rows, self.exposed(model, group)):
+        for group in groups:
+            for row, found in zip(rows, self.observe(model, group)):
                 row.update(found)
+        session = self.session(model)
+        for row, x in zip(rows, self.inputs()):
+            row.update(session.run(x))
         self.save(number, rows)
         return {"tool": self.module(model).TOOL}
 
-    def exposed(self, model: str, group: Any) -> Any:
-        """Tensors of a group and the outputs for every input; a tensor that the model does not have is left out."""
+    def observe(self, model: str, group: Any) -> Any:
+        """Tensors for every input; one that the model does not have is left out."""
         try:
             session = self.session(model, group)
             return [session.run(x) for x in self.inputs()]
-        except Exception:  # each runtime raises its own kinds; a model that does not run at all fails without a group
-            if not group:
-                raise
-        rows = [{} for _ in self.inputs()]  # type: list[dict[str, Any]]
-        for name in group if len(group) > 1 else ():
-            for row, found in zip(rows, self.exposed(model, [name])):
-                row.update(found)
-        return rows
+        except Exception:  # each runtime raises its own kinds; one that does not run at all is found out later
+            rows = [{} for _ in self.inputs()]  # type: list[dict[str, Any]]
+            for name in group if len(group) > 1 else ():
+                for row, found in zip(rows, self.observe(model, [name])):
+                    row.update(found)
+            return rows
 
     def time(self, number: int, models: Any, warmup: int, runs: int, seconds: float, threads: int) -> Any:
         """Seconds of single inferences. In turns, so that what disturbs the machine disturbs all models alike; models
         whose runtime is its own clock one after the other."""
         tools, x = {name: self.module(name).TOOL for name in models}, self.inputs()[0]
         result = {"tools": tools, "load_before": os.getloadavg(), "in_turns": True}  # type: dict[str, Any]
-        if all(hasattr(self.module(name), "time_model") for name in models):
-            own = {}  # type: dict[str, Any]
-            for name in models:
-                options = dict(self.models[name]["options"], threads=threads)
-                file = self.folder / self.models[name]["file"]
-                own[name] = self.module(name).time_model(file, options, x, warmup, runs, seconds)
+        if any(self.own_clock(name) for name in models):
+            own = {name: self.own_time(name, x, warmup, runs, seconds, threads) for name in models}
             result["seconds"] = {name: list(told.pop("seconds")) for name, told in own.items()}
             result.update(in_turns=False, details=own, window=min(sum(s) for s in result["seconds"].values()))
         else:
@@ -139,14 +143,48 @@ class Worker:
         result["load_after"] = os.getloadavg()
         return result
 
+    def own_clock(self, model: str) -> bool:
+        """Whether its runtime is its own clock."""
+        return hasattr(self.module(model), "time_model")
+
+    def own_time(self, model: str, x: Any, warmup: int, runs: int, seconds: float, threads: int) -> Any:
+        """What a runtime that is its own clock tells."""
+        options, file = dict(self.models[model]["options"], threads=threads), self.folder / self.models[model]["file"]
+        return self.module(model).time_model(file, options, x, warmup, runs, seconds)
+
     def layers(self, number: int, model: str, runs: int) -> Any:
         """Time of every layer; null where the runner cannot tell."""
         session = self.session(model)
         return {"layers": session.layers(self.inputs()[0], runs) if hasattr(session, "layers") else None}
 
+    def power(self, number: int, model: str, idle: float, seconds: float, threads: int) -> Any:
+        """Samples of power while nothing runs and while the model does; as `watch` in `board.py` gives them."""
+        x = self.inputs()[0]
+        if self.own_clock(model):
+            told = {}  # type: dict[str, Any]
+
+            def own() -> int:
+                told.update(self.own_time(model, x, 0, 1, seconds, threads))
+                return len(told["seconds"])
+
+            log = self.board().watch(own, idle)
+            return dict(log, load=told["busy"])
+        session = self.session(model, threads=threads)
+        fed = session.feed(x)
+        session.call(fed)
+
+        def work() -> int:
+            count, end = 0, time.monotonic() + seconds
+            while time.monotonic() < end:
+                session.call(fed)
+                count += 1
+            return count
+
+        return self.board().watch(work, idle)
+
     def memory(self, number: int, models: Any) -> Any:
-        """Bytes of memory by model, each in a fresh process."""
-        return {"bytes": {name: self.fresh(name) for name in models}}
+        """Bytes of memory by model, each in a fresh process; null where the runtime is a program of its own."""
+        return {"bytes": {name: None if self.own_clock(name) else self.fresh(name) for name in models}}
 
     def fresh(self, model: str) -> Any:
         """What `peak` finds in a process of its own."""

@@ -37,14 +37,16 @@ def test_what_is_measured_of_two_models(tmp_path):
     _, work = model(tmp_path)
     works = [Work("first", work.runner, work.model), Work("second", work.runner, work.model)]
     measured = measure_works(Local(), works, IMAGES, Timing(warmup=1, runs=7, threads=1))
-    assert {name: len(rows) for name, rows in measured.milliseconds.items()} == {"first": 7, "second": 7}
-    assert all(0 < bytes["above_runtime"] < bytes["peak"] for bytes in measured.memory.values())
+    assert [len(measured.milliseconds(work)) for work in works] == [7, 7]
+    assert all(found and 0 < found["above_runtime"] < found["peak"] for found in measured.memory.values())
     assert len(measured.outputs) == len(IMAGES)
     found = {(f.name, f.subject): f for f in figures(measured)}
-    assert set(found) == {(n, s) for n in ("latency", "peak memory") for s in ("first", "second")} | {
-        ("speed-up", "second")
+    assert set(found) == {
+        *((name, subject) for name in ("latency", "peak memory") for subject in ("first", "second")),
+        ("speed-up over first", "second"),
+        ("state", "second"),
     }
-    assert found["latency", "first"].value == pytest.approx(np.median(measured.milliseconds["first"]))
+    assert found["latency", "first"].value == pytest.approx(np.median(measured.milliseconds(works[0])))
     assert found["latency", "first"].details["short"] is True
     assert found["latency", "first"].device == "local"
     assert found["latency", "first"].tool.startswith("ONNX Runtime")

@@ -7,6 +7,8 @@ import onnx
 from edgekd.graph import golden
 from edgekd.graph.model import Graph, code_bits
 from edgekd.graph.rewrite import (
+    copied_upsampling,
+    fill_channels,
     float_biases,
     half_floats,
     integer_biases,
@@ -17,6 +19,7 @@ from edgekd.graph.rewrite import (
     with_opset,
 )
 from hypothesis import given, settings
+from onnx import TensorProto
 
 from tests.graph.ort import reference
 from tests.graph.random_graphs import graphs
@@ -111,3 +114,43 @@ def test_what_is_quantized_stays_when_the_rest_is_halved(drawn):
     halved = valid(half_floats(graph))
     assert [n.op_type for n in halved.nodes] == [n.op_type for n in graph.nodes]
     equal(golden.run(graph, image), golden.run(halved, image))
+
+
+@FEW
+@given(graphs())
+def test_everything_between_inputs_and_outputs_is_halved(drawn):
+    """Scales too. What an operator reads is rounded to 11 bits, so that a code may flip to the next; casts stand at the
+    ends alone."""
+    graph, image = drawn
+    halved = valid(half_floats(graph, pairs=True))
+    kept = {*halved.inputs, *halved.outputs}
+    assert TensorProto.FLOAT not in {kind for name, kind in halved.types.items() if name not in kept}
+    casts = [node for node in halved.nodes if node.op_type == "Cast"]
+    assert all(kept & {*node.input, *node.output} for node in casts)
+    assert [n.op_type for n in halved.nodes if n not in casts] == [n.op_type for n in graph.nodes]
+    outputs = reference(halved, image)
+    assert all(out.dtype == np.float32 and np.isfinite(out).all() for out in outputs.values())
+
+
+def kept(graph: Graph, made: Graph, image, true):
+    """Every tensor of codes is still there, with the same codes in its own channels."""
+    names = [node.output[0] for node in graph.codes()]
+    a, b = golden.run(graph, image), reference(made, image, names)
+    for name in names + graph.outputs:
+        own = b[name][:, : true[name]] if name in true else b[name]
+        np.testing.assert_array_equal(a[name], own, err_msg=name)
+
+
+@settings(max_examples=150, deadline=None)
+@given(graphs())
+def test_filled_channels_keep_every_code(drawn):
+    graph, image = drawn
+    model, true = fill_channels(graph, lanes=8, least=2, inputs=4)
+    kept(graph, valid(model), image, true)
+
+
+@FEW
+@given(graphs())
+def test_copied_upsampling_keeps_every_code(drawn):
+    graph, image = drawn
+    kept(graph, valid(copied_upsampling(graph)), image, {})

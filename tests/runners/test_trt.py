@@ -24,6 +24,7 @@ def board(request, tmp_path, monkeypatch):
     """A folder with a model and a recorded trtexec of each version."""
     codes = np.arange(-128, 128).reshape(1, 4, 8, 8)
     answers = {"restored": codes * np.float32(0.05), "y.q": codes}
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("TRTEXEC", str(recorded_trtexec(tmp_path, request.param, **answers)))
     onnx.save(conv_graph(np.random.default_rng(0), int_bias=False).model, tmp_path / "m.onnx")
     return tmp_path, request.param
@@ -87,6 +88,8 @@ def test_times_without_the_warm_up(board):
     )
     assert ("--exposeDMA" in calls(folder)[-1]) == (major == "10")
     assert any("unstable" in text for text in got["warnings"])
+    assert got["busy"][1] - got["busy"][0] == pytest.approx((entries[-1]["endD2hMs"] - entries[0]["startH2dMs"]) / 1e3)
+    assert got["gpu_bytes"] == 22 * 2**20
     assert got["int8_share"] == 0.5
     assert got["float_layers"] == ["head"]
     assert got["reformats"] == 1

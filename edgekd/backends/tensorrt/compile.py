@@ -11,6 +11,7 @@ from pydantic import Field
 
 from edgekd.backends.base import Artifact, Job, check_operators
 from edgekd.backends.tensorrt import rules
+from edgekd.backends.tensorrt.opinion import second_opinion
 from edgekd.backends.tensorrt.reasons import reasons
 from edgekd.backends.tensorrt.write import write_kit
 from edgekd.errors import Problem, ProblemsError, RequestError
@@ -53,9 +54,12 @@ class TensorRt:
         models, left_out = _models(graph, job.reference)
         for name, model in models.items():
             onnx.save(model, out / f"{name}.onnx")
+        opinion, problems = second_opinion([out / f"{name}.onnx" for name in models])
+        if problems:
+            raise ProblemsError(problems)
         write_kit(job, list(models), options.workspace_mib, options.level, out)
         here = trt.find() is not None
-        facts: dict[str, Any] = {"rules": "nothing that TensorRT refuses"} | _notes(graph) | left_out
+        facts: dict[str, Any] = {"rules": "nothing that TensorRT refuses"} | _notes(graph) | left_out | opinion
         facts |= _built(out, options) if here else {"TensorRT": "10 and 11"}
         return Artifact(
             backend="tensorrt",

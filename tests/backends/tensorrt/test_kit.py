@@ -96,6 +96,7 @@ def test_where_trtexec_is_it_builds_and_reads_the_share_of_int8(kit, tmp_path, t
     """With recorded outputs, so the tool says so."""
     _, expected = kit
     board = tmp_path_factory.mktemp("board")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(board))
     monkeypatch.setenv("TRTEXEC", str(recorded_trtexec(board, "10", restored=expected)))
     graph = conv_graph(np.random.default_rng(0))
     out = tmp_path / "built"

@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import pytest
 from edgekd.backends.tensorrt import rules
+from edgekd.backends.tensorrt.reasons import reasons
 from edgekd.graph.model import Graph
 from onnx import helper, numpy_helper
 
@@ -226,11 +227,24 @@ def test_what_is_noted(broken, fixed, what):
 def test_every_rule_is_broken_once_here():
     for table, functions in (
         (REFUSED, rules.refusals.RULES),
-        (NOTED, (*rules.placement.RULES, *rules.kernels.RULES)),
+        (NOTED, (*rules.placement.FLOAT, *rules.placement.SLOW, *rules.kernels.RULES)),
     ):
         for rule in functions:
             assert any(list(rule(broken)) for broken, *_ in table), rule.__name__
     assert all(isinstance(rules.notes(broken), list) for broken, *_ in REFUSED)
+
+
+def test_a_sum_of_two_convolutions():
+    """One is fused with the sum; what the other makes is the skip input, so its pair is right."""
+    made, constants = weights(32, 32, 1, 1)
+    nodes = [*made, node("Conv", ["x", "wf"], "c"), node("Conv", ["x", "wf"], "d")]
+    nodes += [*pair("dq", "d"), node("Add", ["c", "dq"], "restored")]
+    assert rules.notes(net(nodes, constants)) == []
+
+
+def test_a_pair_that_others_need_too():
+    """A norm beside a residual sum reads what the sum has to read through a pair."""
+    assert rules.notes(net([node("Softmax", ["x"], "m"), node("Add", ["x", "m"], "restored")])) == []
 
 
 def test_a_linear_resize_and_a_float_graph():
@@ -246,3 +260,10 @@ def test_a_weight_that_is_quantized_in_the_graph():
     graph = net(nodes, {"w": RNG.normal(size=(32, 3, 1, 1)).astype(np.float32)}, (1, 3, 4, 4), (1, 32, 4, 4))
     assert rules.check(graph) == []
     assert [note.where for note in rules.notes(graph)] == ["restored"]
+
+
+def test_reasons_tell_what_runs_in_float_and_how_many_channels_a_kernel_wants():
+    """int32 biases are no reason: the kit has them in float32."""
+    assert [(r.kind, r.tensor, r.lanes) for r in reasons(conv_graph(RNG), ["aarch64"])] == [("slow", "c", 32)]
+    assert [(r.kind, r.tensor) for r in reasons(conv_then(END, source="image"), ["aarch64"])] == [("float", "c")]
+    assert [r.kind for r in reasons(types(signed=False), ["aarch64"])] == ["answers", "answers"]

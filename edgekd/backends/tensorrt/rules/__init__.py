@@ -23,4 +23,4 @@ def notes(graph: Graph) -> list[Problem]:
     """
     if not any(True for _ in graph.codes()):
         return []
-    return [note for rule in (*placement.RULES, *kernels.RULES) for note in rule(graph)]
+    return [note for rule in (*placement.FLOAT, *placement.SLOW, *kernels.RULES) for note in rule(graph)]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import onnx
 
-from edgekd.backends.tensorrt.rules.views import is_quantized, readers, weight
+from edgekd.backends.tensorrt.rules.views import Rule, is_quantized, readers, weight
 from edgekd.errors import Problem
 from edgekd.graph.model import Graph, attributes
 
@@ -28,6 +28,11 @@ class _Conv:
     def depthwise(self) -> bool:
         return self.groups > 1 and self.read == self.groups
 
+    def rounded(self, lanes: int) -> str:
+        """What its channels are, and what they would be."""
+        full = (-(-n // lanes) * lanes for n in (self.read, self.made))
+        return "{} to {} channels instead of {} to {}".format(*full, self.read, self.made)
+
 
 def _convolutions(graph: Graph) -> Iterator[_Conv]:
     for node in graph.nodes:
@@ -42,22 +47,22 @@ def _convolutions(graph: Graph) -> Iterator[_Conv]:
         yield _Conv(node, read, made, groups, scale is None or scale.size > 1)
 
 
-def _channels_of_4(graph: Graph) -> Iterator[Problem]:
+def channels_of_4(graph: Graph) -> Iterator[Problem]:
     """int8 formats pack channels by 4 (NC/4HW4), so that of 3 a quarter is padding; a first layer is the usual case."""
     for conv in _convolutions(graph):
         if conv.groups == 1 and (conv.read % 4 or conv.made % 4):
             what = "its channels are no multiple of 4, which int8 kernels pad"
-            hint = f"{conv.read} in, {conv.made} out; a first or last layer may be as fast in float"
+            hint = f"{conv.rounded(4)}; a first or last layer may be as fast in float"
             yield Problem(conv.node.output[0], what, hint)
 
 
-def _channels_of_32(graph: Graph) -> Iterator[Problem]:
+def channels_of_32(graph: Graph) -> Iterator[Problem]:
     """The fast int8 kernels work on 32 channels at a time (NC/32HW32)."""
     for conv in _convolutions(graph):
         fours = not (conv.read % 4 or conv.made % 4)
         if conv.groups == 1 and fours and (conv.read % 32 or conv.made % 32):
             what = "its channels are no multiple of 32, which the fast int8 kernels want"
-            yield Problem(conv.node.output[0], what, f"{conv.read} in, {conv.made} out")
+            yield Problem(conv.node.output[0], what, conv.rounded(32))
 
 
 def _gated_depthwise(graph: Graph) -> Iterator[Problem]:
@@ -84,6 +89,6 @@ def _grouped_transposed(graph: Graph) -> Iterator[Problem]:
             yield Problem(conv.node.output[0], what, "give its weight one scale, or keep it in float")
 
 
-RULES: tuple[Callable[[Graph], Iterator[Problem]], ...] = (
-    _gated_depthwise, _grouped_transposed, _channels_of_4, _channels_of_32, _grouped,
+RULES: tuple[Rule, ...] = (
+    _gated_depthwise, _grouped_transposed, channels_of_4, channels_of_32, _grouped,
 )  # fmt: skip

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import onnx
 
-from edgekd.backends.tensorrt.rules.views import WEIGHTED, behind_pair, is_dequantized, readers, weight
+from edgekd.backends.tensorrt.rules.views import (
+    WEIGHTED,
+    Rule,
+    behind_pair,
+    is_dequantized,
+    is_paired_for,
+    readers,
+    weight,
+)
 from edgekd.errors import Problem
 from edgekd.graph.model import Graph, attributes
 
@@ -17,9 +25,9 @@ _ACTIVATIONS = ("Relu", "Clip", "LeakyRelu", "BatchNormalization")
 
 
 def _half_quantized(graph: Graph) -> Iterator[Problem]:
-    """All inputs of a weighted operator come through a pair, or none does."""
+    """Activation and weight of an operator come both through a pair, or neither does."""
     for node in graph.nodes:
-        if node.op_type in WEIGHTED:
+        if node.op_type in WEIGHTED and (node.op_type != "MatMul" or weight(graph, node) is not None):
             quantized = [is_dequantized(graph, name) for name in node.input[:2]]
             if any(quantized) and not all(quantized):
                 yield Problem(
@@ -39,17 +47,14 @@ def _before_activation(graph: Graph) -> Iterator[Problem]:
 
 
 def _sums(graph: Graph) -> Iterator[Problem]:
-    """A residual Add: the skip input through a pair, the convolution's own output not (1293, 1992, 3270)."""
-    for node in graph.nodes:
-        if node.op_type != "Add":
-            continue
-        sources = [behind_pair(graph, name) for name in node.input]
-        if any(source is not None and source.op_type == "Conv" for source in sources):
+    """A residual Add: one convolution straight into it, the other input through a pair (1293, 1992, 3270)."""
+    for node in (n for n in graph.nodes if n.op_type == "Add"):
+        makers, sources = map(graph.maker.get, node.input), [behind_pair(graph, name) for name in node.input]
+        fused = any(m is not None and m.op_type == "Conv" and is_dequantized(graph, m.input[0]) for m in makers)
+        if not fused and any(source is not None and source.op_type == "Conv" for source in sources):
             what = "a Q/DQ pair stands between `Conv` and `Add`, which are then two kernels"
             yield Problem(node.output[0], what, "quantize the skip input only")
-        makers = [graph.maker.get(name) for name in node.input]
-        convolved = any(m is not None and m.op_type == "Conv" and is_dequantized(graph, m.input[0]) for m in makers)
-        if convolved and not any(is_dequantized(graph, name) or name in graph.constants for name in node.input):
+        if fused and not any(is_dequantized(graph, name) or name in graph.constants for name in node.input):
             what = "the skip input of this `Add` is not quantized, so `Conv` and `Add` are two kernels"
             yield Problem(node.output[0], what, "quantize the skip input")
 
@@ -83,9 +88,9 @@ def _means(graph: Graph) -> Iterator[Problem]:
 
 
 def _float_operators(graph: Graph) -> Iterator[Problem]:
-    """Gates, norms and softmax run in float: a pair in front of them only breaks the chains TensorRT fuses."""
+    """Gates, norms and softmax run in float: a pair for them alone only breaks the chains TensorRT fuses."""
     for node in graph.nodes:
-        if node.op_type in _FLOAT and any(is_dequantized(graph, name) for name in node.input):
+        if node.op_type in _FLOAT and any(is_paired_for(graph, name, _FLOAT) for name in node.input):
             yield Problem(node.output[0], f"`{node.op_type}` reads quantized values", "leave its input in float")
 
 
@@ -94,11 +99,12 @@ def _attention(graph: Graph) -> Iterator[Problem]:
     if not any(node.op_type == "Softmax" for node in graph.nodes):
         return
     for node in (n for n in graph.nodes if n.op_type == "MatMul" and weight(graph, n) is None):
-        if any(is_dequantized(graph, name) for name in node.input):
+        if any(is_paired_for(graph, name, ("MatMul",)) for name in node.input):
             what = "an attention product is quantized, which breaks the fused float16 attention"
             yield Problem(node.output[0], what, "quantize the projections and the MLP only")
 
 
-RULES: tuple[Callable[[Graph], Iterator[Problem]], ...] = (
-    _half_quantized, _before_activation, _sums, _moves, _means, _float_operators, _attention,
-)  # fmt: skip
+FLOAT: tuple[Rule, ...] = (_half_quantized, _means)
+"""What runs in float."""
+SLOW: tuple[Rule, ...] = (_before_activation, _sums, _moves, _float_operators, _attention)
+"""What takes kernels that could be one, or passes that could be none."""

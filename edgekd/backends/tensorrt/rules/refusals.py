@@ -1,13 +1,18 @@
-"""Rules whose breach TensorRT refuses, or answers with other numbers."""
+"""Rules whose breach TensorRT refuses, or answers with other numbers.
+
+TensorRT-RTX 1.7.1 refuses, without a GPU: zero points, negative scales, int16 and int32 codes, what stands between
+integer constants and their DequantizeLinear, free dimensions. It reads uint8 without a word, infinite scales, scales
+per channel of activations and along other axes of weights; those rules are the documentation's.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import onnx
 
-from edgekd.backends.tensorrt.rules.views import PAIR, WEIGHTED
+from edgekd.backends.tensorrt.rules.views import PAIR, WEIGHTED, Rule
 from edgekd.errors import Problem
 from edgekd.graph.model import Array, Graph, attributes
 
@@ -93,6 +98,6 @@ def _pairs(graph: Graph) -> list[onnx.NodeProto]:
     return [node for node in graph.nodes if node.op_type in PAIR]
 
 
-RULES: tuple[Callable[[Graph], Iterator[Problem]], ...] = (
+RULES: tuple[Rule, ...] = (
     _types, _zero_points, _scales, _codes_of_weights, _weights, _shapes,
 )  # fmt: skip

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import onnx
 
+from edgekd.errors import Problem
 from edgekd.graph.model import Array, Graph
 
+Rule = Callable[[Graph], Iterator[Problem]]
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 PAIR = ("QuantizeLinear", "DequantizeLinear")
 
@@ -14,6 +18,11 @@ def is_dequantized(graph: Graph, name: str) -> bool:
     """Whether a tensor comes out of a DequantizeLinear."""
     maker = graph.maker.get(name)
     return maker is not None and maker.op_type == "DequantizeLinear"
+
+
+def is_paired_for(graph: Graph, name: str, kinds: tuple[str, ...]) -> bool:
+    """Whether a tensor comes out of a DequantizeLinear that operators of these kinds alone read."""
+    return is_dequantized(graph, name) and all(reader.op_type in kinds for reader in graph.readers[name])
 
 
 def behind_pair(graph: Graph, name: str) -> onnx.NodeProto | None:
