@@ -5,9 +5,12 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from edgekd.backends.litert.foreign import KERNELS, artifacts
 from edgekd.backends.litert.read import read_tflite
 from edgekd.errors import MissingError, ProblemsError, RequestError
 from edgekd.graph import golden
+from edgekd.runners import tfl
+from edgekd.verify.parity import compare
 
 B = schema.BuiltinOperator
 RNG = np.random.default_rng(7)
@@ -95,6 +98,17 @@ def test_a_foreign_file_gives_the_codes_that_litert_gives(tmp_path):
     trace = golden.run(graph, {"picture": values}, rounding="tfl_double")
     np.testing.assert_array_equal(trace["picture.q"].transpose(0, 2, 3, 1), picture)
     assert np.abs(trace["scores.q"].astype(int) - by_litert(path, picture)).max() <= 1  # it rounds once: see test_write
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_a_foreign_file_is_run_as_it_is(name, tmp_path):
+    path = classifier(tmp_path / "foreign.tflite")
+    graph = read_tflite(path)
+    artifact, rounding = artifacts(path, graph)[name]
+    inputs = {"picture": RNG.random((1, 3, 8, 8)).astype(np.float32)}
+    found = tfl.Session(path, [node.output[0] for node in graph.codes()], **artifact.options).run(inputs)
+    assert found["conv.q"].shape == (1, 4, 4, 4)
+    assert compare(name, graph, [inputs], [found], rounding=rounding).first_beyond is None
 
 
 def test_channels_first_stay_where_they_are(tmp_path):
