@@ -1,5 +1,7 @@
 """Files of others: one made by hand, damaged ones, operators that no graph holds. Our own are read back in nets.py."""
 
+import json
+
 import flatbuffers
 import numpy as np
 import pytest
@@ -138,3 +140,10 @@ def test_no_file_and_no_such_file(tmp_path):
     (tmp_path / "half.tflite").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(RequestError, match="is damaged"):
         read_tflite(tmp_path / "half.tflite")
+
+
+def test_the_verb_checks_a_foreign_file(tmp_path, cli):
+    path = classifier(tmp_path / "foreign.tflite")
+    done = cli("verify", path, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["failures"] == []
