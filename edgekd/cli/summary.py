@@ -73,7 +73,7 @@ def print_costs(bundle: Bundle, figures: Sequence[Figure]) -> None:
         if f.kind == "estimated"
     ]
     table(["cost", "of", "value", "how"], rows, right=(2,))
-    if measured := [f for f in figures if f.kind == "measured"]:
+    if measured := [f for f in figures if f.device]:
         print()
         print_measured(measured, titles)
 

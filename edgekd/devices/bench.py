@@ -16,7 +16,7 @@ from edgekd.errors import Problem, RequestError, nearest
 from edgekd.evidence import Bundle, Figure
 from edgekd.graph.model import Array, Graph, read_model
 from edgekd.resources import sha256
-from edgekd.verify.gates import Gate
+from edgekd.verify.gates import Gate, latency_gates
 
 
 @dataclass
@@ -90,7 +90,9 @@ def _run(
         with tempfile.TemporaryDirectory() as folder:
             works = [*twins(asked.bundle, name, artifact, inputs[0], Path(folder)), shipped]
             measured = measure.measure_works(device, works, inputs, timing, power, say)
-        found.figures += measure.figures(measured)
+        timed = measure.figures(measured)
+        found.figures += timed
+        found.gates += latency_gates(asked.bundle.manifest.recipe, [name], timed)
         outputs, tool, host = measured.outputs, measured.tool(shipped), measured.before.host
     hop, scores = answers.judge(asked, f"{name} on {device.name}", outputs)
     witness = {"tool": tool, "host": host, "device": device.name, "sha256": sha256(shipped.model)}
