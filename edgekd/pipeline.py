@@ -24,7 +24,9 @@ from edgekd.steps import build, check_untrained, notes_of
 from edgekd.store import Store, installed, write_atomic
 from edgekd.students.registry import find_student
 from edgekd.verify.check import Verification, verify
+from edgekd.verify.gates import latency_gates
 from edgekd.verify.pictures import save_pictures
+from edgekd.verify.witness import gate_figure
 
 VERSIONS = (
     "edgekd",
@@ -143,7 +145,11 @@ def run(recipe: Recipe, target: Target, out: Path, reporter: Reporter | None = N
     found = verify(bundle, reporter.say)
     save_pictures(bundle, found)
     reporter.step("profile", False)
-    figures = [*found.figures, *profile(bundle, reporter.say)]
+    measured = profile(bundle, reporter.say)
+    figures = [*found.figures, *measured]
+    if late := list(latency_gates(recipe, [*bundle.manifest.engines], measured)):
+        found.gates += late
+        figures.append(gate_figure(bundle, found.gates, found.skipped))
     bundle.ledger.add(figures)
     write_report(bundle)
     _point_to(out / "latest", folder)

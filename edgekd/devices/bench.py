@@ -16,7 +16,7 @@ from edgekd.errors import Problem, RequestError, nearest
 from edgekd.evidence import Bundle, Figure
 from edgekd.graph.model import Array, Graph, read_model
 from edgekd.resources import sha256
-from edgekd.verify.gates import Gate
+from edgekd.verify.gates import Gate, latency_gates
 
 
 @dataclass
@@ -90,7 +90,9 @@ def _run(
         with tempfile.TemporaryDirectory() as folder:
             works = [*twins(asked.bundle, name, artifact, inputs[0], Path(folder)), shipped]
             measured = measure.measure_works(device, works, inputs, timing, power, say)
-        found.figures += measure.figures(measured)
+        timed = measure.figures(measured)
+        found.figures += timed
+        found.gates += latency_gates(asked.bundle.manifest.recipe, [name], timed)
         outputs, tool, host = measured.outputs, measured.tool(shipped), measured.before.host
     hop, scores = answers.judge(asked, f"{name} on {device.name}", outputs)
     witness = {"tool": tool, "host": host, "device": device.name, "sha256": sha256(shipped.model)}
@@ -118,14 +120,14 @@ def float_twin(bundle: Bundle, artifact: Artifact, inputs: dict[str, Array], out
     """The FP32 graph, compiled with the artifact's backend and options; named as its arm."""
     arm = bundle.manifest.recipe.teacher
     graph = bundle.path / bundle.manifest.arms[arm].graph
-    twin = compile_float(artifact, graph, inputs, out)
+    twin = compile_float(artifact, Graph(read_model(graph)), inputs, out)
     assert twin.runner is not None
     return Work(arm, twin.runner, out / twin.model, twin.options, graph)
 
 
-def compile_float(artifact: Artifact, reference: Path, inputs: dict[str, Array], out: Path) -> Artifact:
+def compile_float(artifact: Artifact, graph: Graph, inputs: dict[str, Array], out: Path) -> Artifact:
     """The float graph, compiled with the artifact's backend and options."""
-    engine, graph = backend(artifact.backend), Graph(read_model(reference))
+    engine = backend(artifact.backend)
     known = engine.Options.model_fields
     options = engine.Options.model_validate({k: v for k, v in artifact.options.items() if k in known})
     return engine.compile(Job(graph, graph, [inputs], []), options, out)

@@ -77,8 +77,8 @@ class Session:
         fed = []
         for name, value in inputs.items():
             detail = self._inputs[self._names.get(name, name)]
-            if detail["dtype"] == np.int8 and value.dtype != np.int8:
-                value = quantize(value, *detail["quantization"])
+            if np.dtype(detail["dtype"]).kind in "iu" and value.dtype.kind == "f":
+                value = quantize(value, detail["dtype"], *detail["quantization"])
             layout = self._layouts.get(name)
             fed.append((detail["index"], np.ascontiguousarray(value if layout is None else value.transpose(layout))))
         return fed
@@ -95,7 +95,7 @@ class Session:
         out = {}
         for name, index in self._read.items():
             value, detail = raw.get_tensor(index), self._outputs[index]
-            if name in self._float and value.dtype == np.int8:
+            if name in self._float and value.dtype.kind in "iu":
                 scale, zero = detail["quantization"]
                 value = (value.astype(np.float32) - np.float32(zero)) * np.float32(scale)
             layout = self._layouts.get(name)
@@ -150,10 +150,10 @@ def quiet() -> Iterator[None]:
         os.close(kept)
 
 
-def quantize(values: NDArray[Any], scale: float, zero: int) -> NDArray[Any]:
-    """int8 codes: divided by the scale, ties to even, saturated."""
+def quantize(values: NDArray[Any], dtype: Any, scale: float, zero: int) -> NDArray[Any]:
+    """Codes of a type: divided by the scale, ties to even, saturated."""
     codes = np.rint(values.astype(np.float32) / np.float32(scale)) + np.float32(zero)
-    out: NDArray[Any] = np.clip(codes, -128, 127).astype(np.int8)
+    out: NDArray[Any] = np.clip(codes, np.iinfo(dtype).min, np.iinfo(dtype).max).astype(dtype)
     return out
 
 

@@ -82,6 +82,12 @@ class Gates(Strict):
         0.05, ge=0, description="Largest mean drop of the metric from the golden interpreter to an engine."
     )
     max_engine_drop_worst: float = Field(0.2, ge=0, description="The same for the worst sample.")
+    max_latency_ms: float | None = Field(
+        None, gt=0, description="Largest median latency of the target's engine where it is measured; none: not asked."
+    )
+    max_weight_bytes: int | None = Field(
+        None, gt=0, description="Most bytes of the shipped graph's weights and biases; none: not asked."
+    )
     max_group_drop: float | None = Field(
         None,
         ge=0,

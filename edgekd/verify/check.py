@@ -15,6 +15,7 @@ from edgekd.devices.local import RUNNERS, can_run, how_to_get
 from edgekd.errors import MissingError, Problem
 from edgekd.evidence import Bundle, Figure
 from edgekd.graph import golden
+from edgekd.graph.cost import count
 from edgekd.graph.images import data_digests
 from edgekd.graph.model import Array, Graph, read_model
 from edgekd.schema.io import IoRecord
@@ -22,7 +23,7 @@ from edgekd.schema.recipes import PARTS
 from edgekd.students.base import Task
 from edgekd.students.registry import bundled_task
 from edgekd.verify.engines import DeviceEngine, Engine, LocalEngine
-from edgekd.verify.gates import Gate, group_gates, parity_gate, score_gates
+from edgekd.verify.gates import Gate, group_gates, parity_gate, score_gates, size_gates
 from edgekd.verify.parity import Hop, compare
 from edgekd.verify.records import encoding_gate, read_record, record_gate
 from edgekd.verify.scores import Answers, Scores, score
@@ -76,6 +77,7 @@ def verify(
     losses = _find_losses(bundle, task, graph.io, found, {engine.name for engine in engines})
     found.gates += [parity_gate(hop) for hop in found.hops]
     found.gates += score_gates(manifest.recipe, task, found.scores)
+    found.gates += size_gates(manifest.recipe, count(graph).weight_bytes)
     found.gates += group_gates(manifest.recipe, task, losses["group"])
     witnesses = {name: e.witness for e in engines for name in (e.name, hop_name(e)) if e.witness}
     found.figures = figures(bundle, task, found.scores, found.hops, found.gates, found.skipped, losses, witnesses)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from edgekd.errors import Problem
+from edgekd.evidence import Figure
 from edgekd.schema.recipe import Recipe
 from edgekd.students.base import Task
 from edgekd.verify.parity import INCOMPARABLE, Difference, Hop
@@ -96,6 +97,25 @@ def group_gates(recipe: Recipe, task: Task, losses: dict[str, list[Loss]]) -> It
                 worst.drop <= limit,
                 "train longer, add samples of that group, or see `edgekd sensitivity` for the layer",
             )
+
+
+def size_gates(recipe: Recipe, weight_bytes: int) -> Iterator[Gate]:
+    """Bytes of the shipped graph's weights and biases, where the recipe sets a limit."""
+    if (limit := recipe.gates.max_weight_bytes) is not None:
+        hint = "a smaller `model`, or weights of fewer bits"
+        held = weight_bytes <= limit
+        yield Gate(recipe.ship, "bytes of weights and biases", f"{weight_bytes:,}", f"{limit:,}", held, hint)
+
+
+def latency_gates(recipe: Recipe, engines: Collection[str], figures: Sequence[Figure]) -> Iterator[Gate]:
+    """Median latency of the engines that were measured, where the recipe sets a limit."""
+    limit, hint = recipe.gates.max_latency_ms, "a smaller `model`; `edgekd explain` tells what is slow"
+    if limit is None:
+        return
+    for f in figures:
+        if f.name == "latency" and f.subject in engines:
+            where = f"{f.subject} on {f.device}"
+            yield Gate(where, "median latency", f"{f.value:.3g} ms", f"{limit:g} ms", f.value <= limit, hint)
 
 
 def _share_gate(s: Scores, rule: str, full: float, kept: Kept | None, recipe: Recipe) -> Gate:

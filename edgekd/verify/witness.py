@@ -35,7 +35,7 @@ def figures(
         *(figure for s in scores.values() for figure in _scores(bundle, task, scores, s)),
         *(_worst(bundle, task, what, subject, found) for what, by in losses.items() for subject, found in by.items()),
         *(_parity(bundle, hop) for hop in hops),
-        _gates(bundle, gates, skipped),
+        gate_figure(bundle, gates, skipped),
     ]
     return [figure.model_copy(update=witnesses.get(figure.subject, {})) for figure in made]
 
@@ -71,7 +71,8 @@ def _parity(bundle: Bundle, hop: Hop) -> Figure:
                    n=sum(t.size for t in hop.tensors), details=details)  # fmt: skip
 
 
-def _gates(bundle: Bundle, gates: list[Gate], skipped: list[Problem]) -> Figure:
+def gate_figure(bundle: Bundle, gates: list[Gate], skipped: list[Problem]) -> Figure:
+    """All gates and how many of them did not hold."""
     details = {"gates": [asdict(gate) for gate in gates], "skipped": [asdict(p) for p in skipped]}
     return _figure(bundle, "failed gates", bundle.manifest.name, sum(not g.held for g in gates), "",
                    "number of gates that did not hold", n=len(gates), details=details)  # fmt: skip

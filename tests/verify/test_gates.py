@@ -1,9 +1,10 @@
 """Gates fail when they should, and say by how much."""
 
 import pytest
+from edgekd.evidence import Figure
 from edgekd.students.classifier.task import ClassifyTask
 from edgekd.students.qdr.task import DenoiseTask
-from edgekd.verify.gates import score_gates
+from edgekd.verify.gates import latency_gates, score_gates, size_gates
 from edgekd.verify.scores import Scores, retained
 
 from tests.conftest import TINY
@@ -81,3 +82,17 @@ def test_retained_by_formula():
     value, (low, high) = retained(s["noisy input"], s["fp32"], s["qat-dfd"], "psnr")
     assert value == pytest.approx(0.95)
     assert low == pytest.approx(high) == pytest.approx(0.95)  # both samples say the same
+
+
+def test_budgets_of_bytes_and_of_latency(recipe):
+    gates = recipe.gates.model_copy(update={"max_weight_bytes": 1000, "max_latency_ms": 5.0})
+    limited = recipe.model_copy(update={"gates": gates})
+    assert [g.held for n in (1000, 1001) for g in size_gates(limited, n)] == [True, False]
+    common = {"name": "latency", "unit": "ms", "kind": "measured", "method": "", "tool": "", "host": "", "when": ""}
+    figures = [
+        Figure(subject=subject, value=value, device="local", **common)
+        for subject, value in (("fp32", 9.0), ("openvino", 4.9), ("litert", 5.1))
+    ]
+    found = list(latency_gates(limited, ["openvino", "litert"], figures))
+    assert [(g.subject, g.held) for g in found] == [("openvino on local", True), ("litert on local", False)]
+    assert list(latency_gates(recipe, ["litert"], figures)) == list(size_gates(recipe, 10**9)) == []

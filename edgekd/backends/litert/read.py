@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from edgekd.backends.litert.inverse import HANDLERS
-from edgekd.backends.litert.layout import Shape, channels_last
+from edgekd.backends.litert.layout import Layout, Shape, channels_last
 from edgekd.backends.litert.reader import CODES, NAMES, Reader, Value, image_layout, initializers
 from edgekd.backends.litert.structure import Parsed
 from edgekd.errors import MissingError, Problem, ProblemsError, RequestError
@@ -20,8 +21,21 @@ from edgekd.schema.io import ImageInput, Input, IoRecord, TensorInput, TensorOut
 OPSET = 20
 
 
-def read(path: Path) -> Graph:
-    """The graph of a file; its inputs and outputs are real values, whatever the file takes.
+@dataclass(frozen=True)
+class Found:
+    """The graph of a file, and where its inputs, outputs and codes are there: name and layout."""
+
+    graph: Graph
+    places: dict[str, tuple[str, Layout]]
+
+
+def read_tflite(path: Path) -> Graph:
+    """The graph of a file; its inputs and outputs are real values, whatever the file takes. Raises as `find`."""
+    return find(path).graph
+
+
+def find(path: Path) -> Found:
+    """The graph of a file, and its places.
 
     Raises MissingError, RequestError where the file is damaged, ProblemsError that names every operator that the graph
     cannot hold.
@@ -38,7 +52,9 @@ def read(path: Path) -> Graph:
     for operator in r.file.graph.operators:
         HANDLERS[r.file.kind(operator)](r, operator)
     outputs = [_output(r, index) for index in r.file.graph.outputs]
-    return Graph(_model(r, list(inputs.values()), outputs, _io(r, inputs, outputs)))
+    graph = Graph(_model(r, list(inputs.values()), outputs, _io(r, inputs, outputs)))
+    ends = [*inputs.items(), *zip(r.file.graph.outputs, outputs, strict=True)]
+    return Found(graph, r.places | {value.name: (r.name(index), value.layout) for index, value in ends})
 
 
 def _parse(path: Path) -> Parsed:

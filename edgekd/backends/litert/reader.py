@@ -39,6 +39,8 @@ class Reader:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, Array] = {}
         self._arranged: dict[tuple[str, Layout], Value] = {}
+        self.places: dict[str, tuple[str, Layout]] = {}
+        """The graph's inputs, outputs and codes: their name in the file, and how they lie there."""
         self._taken: set[str] = set()
 
     def name(self, index: int) -> str:
@@ -139,7 +141,7 @@ class Reader:
             made = self.activate(made, activation)
         shape = tuple(np.array(self.shape(index), int)[list(_inverse(layout))])
         tensor, value = self.tensors[index], Value(made, shape, layout)
-        self.values[index] = Value(self.pair(index, made), shape, layout) if tensor.type in CODES else value
+        self.values[index] = Value(self.pair(index, made, layout), shape, layout) if tensor.type in CODES else value
 
     def activate(self, made: str, activation: int) -> str:
         """The Relu or Clip of a fused activation."""
@@ -150,7 +152,7 @@ class Reader:
         ends = [self.constant(f"{made}.limit", np.float32(end)) for end in LIMITS[activation]]
         return self.add("Clip", [made, *ends], f"{made}.clip")
 
-    def pair(self, index: int, made: str) -> str:
+    def pair(self, index: int, made: str, layout: Layout) -> str:
         """Q/DQ of a tensor of codes, with the file's scale and zero point; the name of the real value."""
         tensor, name = self.tensors[index], self.name(index).removesuffix(".q")
         grid, dtype = tensor.quantization, CODES[tensor.type]
@@ -159,6 +161,7 @@ class Reader:
         scale = self.constant(f"{name}.scale", np.float32(grid.scale[0]))
         zero = self.constant(f"{name}.zero", dtype(grid.zeroPoint[0]))
         codes = self.add("QuantizeLinear", [made, scale, zero], code_name(name))
+        self.places[codes] = self.name(index), layout
         return self.add("DequantizeLinear", [codes, scale, zero], f"{name}.value")
 
     def refuse(self, operator: Any, why: str, hint: str = "") -> RequestError:

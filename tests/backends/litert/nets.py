@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from edgekd.backends.litert.read import read
+from edgekd.backends.litert.read import read_tflite
 from edgekd.backends.litert.structure import compare
 from edgekd.backends.litert.write import write
 from edgekd.graph import golden
@@ -121,7 +121,7 @@ def check(graph, inputs, folder, int8=True, rounding="tfl_double"):
 
 def read_back(graph, inputs, folder, written):
     """The file as a graph again gives the same answers; what has four axes there is taken for NHWC."""
-    again = read(folder / "model.tflite")
+    again = read_tflite(folder / "model.tflite")
     fed = {n: x if again.shapes[n] == x.shape else x.transpose(written.layouts[n]) for n, x in inputs.items()}
     wanted, found = (golden.run(g, x, rounding="tfl_double") for g, x in ((graph, inputs), (again, fed)))
     for name in graph.outputs:

@@ -1,13 +1,18 @@
 """Files of others: one made by hand, damaged ones, operators that no graph holds. Our own are read back in nets.py."""
 
+import json
+
 import flatbuffers
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
-from edgekd.backends.litert.read import read
+from edgekd.backends.litert.foreign import KERNELS, artifacts
+from edgekd.backends.litert.read import read_tflite
 from edgekd.errors import MissingError, ProblemsError, RequestError
 from edgekd.graph import golden
+from edgekd.runners import tfl
+from edgekd.verify.parity import compare
 
 B = schema.BuiltinOperator
 RNG = np.random.default_rng(7)
@@ -87,7 +92,7 @@ def classifier(path):
 
 def test_a_foreign_file_gives_the_codes_that_litert_gives(tmp_path):
     path = classifier(tmp_path / "foreign.tflite")
-    graph, picture = read(path), RNG.integers(0, 256, (1, 8, 8, 3)).astype(np.uint8)
+    graph, picture = read_tflite(path), RNG.integers(0, 256, (1, 8, 8, 3)).astype(np.uint8)
     io = graph.io
     assert (io.inputs[0].shape, io.inputs[0].color) == ((1, 3, 8, 8), "RGB")
     assert io.inputs[0].ends == pytest.approx((0.0, 1.0))
@@ -97,10 +102,21 @@ def test_a_foreign_file_gives_the_codes_that_litert_gives(tmp_path):
     assert np.abs(trace["scores.q"].astype(int) - by_litert(path, picture)).max() <= 1  # it rounds once: see test_write
 
 
+@pytest.mark.parametrize("name", KERNELS)
+def test_a_foreign_file_is_run_as_it_is(name, tmp_path):
+    path = classifier(tmp_path / "foreign.tflite")
+    graph = read_tflite(path)
+    artifact, rounding = artifacts(path, graph)[name]
+    inputs = {"picture": RNG.random((1, 3, 8, 8)).astype(np.float32)}
+    found = tfl.Session(path, [node.output[0] for node in graph.codes()], **artifact.options).run(inputs)
+    assert found["conv.q"].shape == (1, 4, 4, 4)
+    assert compare(name, graph, [inputs], [found], rounding=rounding).first_beyond is None
+
+
 def test_channels_first_stay_where_they_are(tmp_path):
     """As converters from PyTorch write them."""
     tensors = [("x", (1, 3, 8, 16), "float32", None, 0, None, 0), ("y", (1, 3, 8, 16), "float32", None, 0, None, 0)]
-    graph = read(write(tmp_path / "m.tflite", tensors, [(B.RELU, [0], [1], None)], [0], [1]))
+    graph = read_tflite(write(tmp_path / "m.tflite", tensors, [(B.RELU, [0], [1], None)], [0], [1]))
     assert graph.shapes["x"] == (1, 3, 8, 16)
 
 
@@ -109,18 +125,25 @@ def test_what_the_graph_cannot_hold_is_refused_by_name(tmp_path):
                ("z", (1, 4), "float32", None, 0, None, 0)]  # fmt: skip
     path = write(tmp_path / "m.tflite", tensors, [(B.SIN, [0], [1], None), (B.FLOOR, [1], [2], None)], [0], [2])
     with pytest.raises(ProblemsError) as error:
-        read(path)
+        read_tflite(path)
     assert {(p.where, p.message) for p in error.value.problems} == {
         ("y", "the graph cannot hold `SIN`"), ("z", "the graph cannot hold `FLOOR`")}  # fmt: skip
 
 
 def test_no_file_and_no_such_file(tmp_path):
     with pytest.raises(MissingError):
-        read(tmp_path / "gone.tflite")
+        read_tflite(tmp_path / "gone.tflite")
     (tmp_path / "text.tflite").write_text("hello, world")
     with pytest.raises(RequestError, match=r"is no \.tflite file"):
-        read(tmp_path / "text.tflite")
+        read_tflite(tmp_path / "text.tflite")
     whole = classifier(tmp_path / "whole.tflite").read_bytes()
     (tmp_path / "half.tflite").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(RequestError, match="is damaged"):
-        read(tmp_path / "half.tflite")
+        read_tflite(tmp_path / "half.tflite")
+
+
+def test_the_verb_checks_a_foreign_file(tmp_path, cli):
+    path = classifier(tmp_path / "foreign.tflite")
+    done = cli("verify", path, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["failures"] == []
