@@ -152,7 +152,7 @@ def table(result: dict[str, Any], command: str) -> str:
         "medians, milliseconds of one inference. Unknown: findings without a prediction, for no layer of the run is",
         "alike. Shares: predicted of the sum of layers, achieved of the whole; the load hardly shifts them.",
         "",
-        "| problem | the net, and the change | engine | findings | unknown | before | after | predicted | achieved | |",
+        "| problem | net, and change | engine | findings | unknown | before | after | predicted | achieved | shares |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip
     for name, r in result["cases"].items():
