@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 NAME = "explain"
 SHOWN = 12
 """Findings that are printed; `--json` has them all."""
+SMALL = 0.005
+"""Share of the whole below which a finding is not printed."""
 
 
 def main(
-    path: Annotated[Path, typer.Argument(help="A run's folder, or any ONNX file with Q/DQ pairs.")],
+    path: Annotated[Path, typer.Argument(help="A run's folder, or any quantized model file.")],
     engine: Annotated[
         str | None, typer.Option(help="An engine installed here; else the run's own, or every one that is installed.")
     ] = None,
@@ -33,8 +35,9 @@ def main(
 
     from edgekd.cli import console
     from edgekd.explain.sources import explain_file, explain_run
+    from edgekd.verify.foreign import is_model
 
-    found = explain_file(path, engine, runs) if path.suffix == ".onnx" else explain_run(path, engine, runs)
+    found = explain_file(path, engine, runs) if is_model(path) else explain_run(path, engine, runs)
     if json:
         console.emit({"explanations": [asdict(each) | {"layers_ms": each.layers_ms} for each in found]})
         return
@@ -54,19 +57,27 @@ def show(found: Explanation) -> None:
         print(f"{found.proof['of them in int8']} of {found.proof['weighted layers']} weighted layers in int8, "
               f"{100 * float(str(found.proof['share of MACs in int8'])):.1f} % of the MACs")  # fmt: skip
         print()
-        rows = [[s.what, str(s.layers), f"{s.ms:.3f}", f"{100 * s.ms / found.layers_ms:.1f} %"] for s in found.shares]
-        console.table(["layers", "number", "ms", "share"], rows, right=(1, 2, 3))
+        console.table(["layers", "number", "ms", "share", "in float", "gain"], _rows(found), right=(1, 2, 3, 4, 5))
     print()
-    _print_findings(found.findings)
+    _print_findings(found.findings, SMALL * (found.ms or 0.0))
     if found.ideal_ms is not None:
         print(f"\nwith every change made: about {found.ideal_ms:.2f} ms, estimated")
 
 
-def _print_findings(findings: Sequence[Finding]) -> None:
+def _rows(found: Explanation) -> list[list[str]]:
+    """Classes of layers beside the float twin's."""
+    out = []
+    for s in found.shares:
+        beside = ["", ""] if s.float_ms is None else [f"{s.float_ms:.3f}", f"{s.float_ms / s.ms:.2f}x" if s.ms else ""]
+        out.append([s.what, str(s.layers), f"{s.ms:.3f}", f"{100 * s.ms / found.layers_ms:.1f} %", *beside])
+    return out
+
+
+def _print_findings(findings: Sequence[Finding], least: float) -> None:
     if not findings:
         print("nothing found that keeps it slow")
         return
-    shown = findings[:SHOWN]
+    shown = [f for f in findings if f.kind == "answers" or max(f.saving or 0.0, (f.ms or least)) >= least][:SHOWN]
     width = max(len(f.tensor) for f in shown)
     print(f"{'ms':>8}  {'saves':>7}  {'where':<{width}}  what, and the change that would end it")
     for f in shown:
@@ -74,5 +85,5 @@ def _print_findings(findings: Sequence[Finding]) -> None:
         print(f"{ms:>8}  {saving:>7}  {f.tensor:<{width}}  {f.what}")
         method = f" ({f.method})" if f.method else ""
         print(f"{'':>8}  {'':>7}  {'':<{width}}  -> {f.change or 'none known'}{method}")
-    if rest := findings[SHOWN:]:
-        print(f"{len(rest)} more, --json lists them")
+    if rest := len(findings) - len(shown):
+        print(f"{rest} more, most of them small; --json lists them")

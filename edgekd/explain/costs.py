@@ -14,7 +14,10 @@ from edgekd.graph.cost import macs
 from edgekd.graph.executed import PAIR, WEIGHTED, Ran, owners, weighted
 from edgekd.graph.model import Graph, attributes
 
-CLASSES = ("weighted, int8", "weighted, float", "other, int8", "other, float", "quantize and dequantize", "layout")
+ALIKE = 1.5
+"""How far apart two layers' shapes may be, in octaves, for one to be judged by the other; ours."""
+WEIGHTS = (1, 1, 1, 0.25)
+"""Of output channels, inputs, window and places: the rate hardly depends on the last."""
 _PAIRS = (*PAIR, "FakeQuantize")
 
 
@@ -40,7 +43,7 @@ class Costs:
         return out
 
     def kind(self, layer: Ran) -> str:
-        """Which of `CLASSES` a layer is."""
+        """Weighted or other, in int8 or float; or only quantizing, or added for its layout."""
         if layer.name in self._weighted:
             return "weighted, int8" if layer.is_int8 else "weighted, float"
         operators = {self.graph.maker[n].op_type for n in layer.nodes if n in self.graph.maker}
@@ -50,11 +53,23 @@ class Costs:
             return "layout"
         return "other, int8" if layer.is_int8 else "other, float"
 
-    def shares(self) -> list[Share]:
-        """Time by class, the longest first."""
-        groups = {kind: [x for x in self.layers if self.kind(x) == kind] for kind in CLASSES}
-        shares = [Share(kind, len(group), sum(x.ms for x in group)) for kind, group in groups.items() if group]
+    def shares(self, twin: Costs) -> list[Share]:
+        """Time by class, weighted layers also by the form of their work, beside the float twin's; the longest first."""
+        groups: dict[str, list[Ran]] = {}
+        for layer in self.layers:
+            groups.setdefault(self._class(layer), []).append(layer)
+        counted, shares = set[str](), list[Share]()
+        for kind, group in groups.items():
+            names = {x.name for x in group}
+            tensors = [tensor for tensor, layer in self.made.items() if layer.name in names]
+            beside = {x.name: x.ms for x in twin.of(tensors) if x.name not in counted}
+            counted |= {*beside}
+            shares.append(Share(kind, len(group), sum(x.ms for x in group), sum(beside.values()) or None))
         return sorted(shares, key=lambda share: -share.ms)
+
+    def _class(self, layer: Ran) -> str:
+        nodes = self._weighted.get(layer.name)
+        return self.kind(layer) + (f", {_form(self.graph, nodes[0])}" if nodes else "")
 
     def of(self, tensors: Iterable[str]) -> list[Ran]:
         """The layers that make these tensors, each once."""
@@ -80,8 +95,8 @@ class Costs:
             have = _shape(self.graph, other, 1)
             if other is node or have[0] != want[0] or (lanes > 1 and have[1] % lanes):
                 continue
-            apart = sum(abs(log2(a / b)) for a, b in zip(have[1:], want[1:], strict=True))
-            if best is None or apart < best[0]:
+            apart = sum(w * abs(log2(a / b)) for w, a, b in zip(WEIGHTS, have[1:], want[1:], strict=True))
+            if apart <= ALIKE and (best is None or apart < best[0]):
                 best = apart, prod(want[1:]) * layer.ms / prod(have[1:]), other.output[0]
         return None if best is None else best[1:]
 
@@ -98,25 +113,35 @@ class Costs:
         return out
 
 
+def _form(graph: Graph, node: onnx.NodeProto) -> str:
+    """What a convolution or product is in short."""
+    if not node.op_type.startswith("Conv"):
+        return "products"
+    if attributes(node).get("group", 1) > 1:
+        return "depthwise"
+    window = graph.shapes.get(node.input[1], (0, 0))[2:]
+    return "convolutions " + "x".join(map(str, window))
+
+
 def _is_plain(graph: Graph, node: onnx.NodeProto) -> bool:
     if node.op_type in WEIGHTED:
         return macs(graph, node) > 0
     return node.op_type in ("Add", "Mul") and len({graph.shapes.get(n) for n in (*node.input, node.output[0])}) == 1
 
 
-def _shape(graph: Graph, node: onnx.NodeProto, lanes: int) -> tuple[str, int, int, int]:
-    """What kind of work; then output channels, products summed for each output, places."""
+def _shape(graph: Graph, node: onnx.NodeProto, lanes: int) -> tuple[str, int, int, int, int]:
+    """What kind of work; then output channels, inputs to each, window, places."""
     out, convolves = graph.shapes[node.output[0]], node.op_type.startswith("Conv")
     channels = out[1] if convolves or len(out) == 4 else out[-1]
     if node.op_type not in WEIGHTED:
-        return "sum", channels, 1, prod(out) // channels
+        return "sum", channels, 1, 1, prod(out) // channels
     alone = convolves and attributes(node).get("group", 1) > 1
-    summed = max(1, macs(graph, node) // prod(out))
-    if lanes > 1 and not alone:
-        window = prod(graph.shapes[node.input[1]][2:])
-        inputs = summed // window
-        summed = window * (_rounded(inputs, lanes) if 2 * inputs >= lanes else inputs)  # a picture's 3 stay 3
-    return "channels apart" if alone else "product", _rounded(channels, lanes), summed, prod(out) // channels
+    window = prod(graph.shapes[node.input[1]][2:]) if convolves else 1
+    inputs = max(1, macs(graph, node) // prod(out) // window)
+    if lanes > 1 and not alone and 2 * inputs >= lanes:  # a picture's 3 stay 3
+        inputs = _rounded(inputs, lanes)
+    kind = "channels apart" if alone else "product"
+    return kind, _rounded(channels, lanes), inputs, window, prod(out) // channels
 
 
 def _rounded(count: int, lanes: int) -> int:

@@ -38,6 +38,8 @@ class Share:
     what: str
     layers: int
     ms: float
+    float_ms: float | None = None
+    """What the float twin's layers for the same tensors take; None where it has none."""
 
 
 @dataclass(frozen=True)

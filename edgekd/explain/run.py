@@ -57,7 +57,7 @@ def explain_here(graph: Graph, engine: str, options: dict[str, Any], inputs: Inp
         engine,
         artifact.tool,
         found,
-        costs.shares(),
+        costs.shares(twin),
         int8_proof(given, costs.layers),
         ms,
         float_ms,

@@ -20,6 +20,7 @@ from edgekd.explain.run import Inputs, explain_here, explain_static
 from edgekd.graph.model import Graph, read_model, with_batch
 from edgekd.schema.targets import boards, load_board
 from edgekd.verify.check import read_probes
+from edgekd.verify.foreign import read_graph
 
 _NUMPY = {1: np.float32, 10: np.float16, 11: np.float64}
 
@@ -46,7 +47,7 @@ def explain_run(folder: Path, engine: str | None, runs: int) -> list[Explanation
 
 def explain_file(path: Path, engine: str | None, runs: int) -> list[Explanation]:
     """A file in one engine, or in every engine that is installed here; numbers of a normal distribution go in."""
-    graph = _one(Graph(read_model(path)))
+    graph = _one(read_graph(path))
     if not list(graph.codes()):
         raise RequestError(
             f"`{path}` has no Q/DQ pairs", "give a quantized graph; `edgekd inspect` shows what a file holds"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,21 +51,39 @@ def _is_constant(graph: Graph, name: str) -> bool:
 
 
 def owners(graph: Graph, layers: Iterable[Ran]) -> dict[str, Ran]:
-    """Which layer makes each tensor: one that names it, else one that names what its only reader makes."""
+    """Which layer makes each tensor.
+
+    One that names it; else, since operators are fused, one that names what its only reader makes, or what it was made
+    of; at last one that names its codes.
+    """
     named = {tensor: layer for layer in layers for tensor in layer.nodes}
-    return {name: layer for name in graph.maker if (layer := _owner(graph, named, name)) is not None}
+    out = {}
+    for name in graph.maker:
+        ahead = list(_ahead(graph, name))
+        own = [n for n in ahead if n == name or graph.maker[n].op_type != "QuantizeLinear"]
+        places = [*own, *_behind(graph, name), *ahead]
+        if (place := next((n for n in places if n in named), None)) is not None:
+            out[name] = named[place]
+    return out
 
 
-def _owner(graph: Graph, named: dict[str, Ran], name: str) -> Ran | None:
-    for _ in graph.nodes:
-        if name in named:
-            return named[name]
-        readers = graph.readers.get(name, [])
-        ends = {n.output[0] for n in readers}
-        if len(ends) != 1 or readers[0].op_type in WEIGHTED or name in graph.outputs:
-            return None
-        name = ends.pop()
-    return None
+def _ahead(graph: Graph, name: str) -> Iterator[str]:
+    """A tensor, what its only reader makes of it, and so on to the next codes or the next weighted operator."""
+    yield name
+    while graph.maker[name].op_type != "QuantizeLinear" and name not in graph.outputs:
+        ends = {n.output[0]: n for n in graph.readers.get(name, [])}
+        if len(ends) != 1 or (reader := next(iter(ends.values()))).op_type in WEIGHTED:
+            return
+        yield (name := reader.output[0])
+
+
+def _behind(graph: Graph, name: str) -> Iterator[str]:
+    """What a tensor was made of, by operators that alone read it, back to the last codes or weighted operator."""
+    while (maker := graph.maker.get(name)) is not None and maker.op_type not in (*PAIR, *WEIGHTED) and maker.input:
+        name = maker.input[0]
+        if len(graph.readers[name]) != 1:
+            return
+        yield name
 
 
 def int8_proof(graph: Graph, layers: Iterable[Ran]) -> dict[str, Any]:

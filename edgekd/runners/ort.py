@@ -24,11 +24,21 @@ _ADDED = re.compile(r"(_token_\d+|_nchwc|/duplicated|/MatMulAddFusion)+$")
 
 
 class Session:
-    """A loaded model that also gives out the tensors in `expose`. `optimise`: graph optimisations on, or all off."""
+    """A loaded model that also gives out the tensors in `expose`. `optimise`: graph optimisations on, or all off.
 
-    def __init__(self, model: Path, expose: Sequence[str] = (), threads: int = 1, optimise: bool = True) -> None:
+    `channels`: tensors to which the model adds channels of zeros, and how many they have without.
+    """
+
+    def __init__(
+        self,
+        model: Path,
+        expose: Sequence[str] = (),
+        threads: int = 1,
+        optimise: bool = True,
+        channels: dict[str, int] | None = None,
+    ) -> None:
         self._source: str | bytes = with_outputs(model, expose) if expose else str(model)
-        self._threads, self._optimise = threads, optimise
+        self._threads, self._optimise, self._channels = threads, optimise, channels or {}
         self._session = load(self._source, threads, optimise)
         self._outputs = [value.name for value in self._session.get_outputs()]
 
@@ -42,7 +52,10 @@ class Session:
 
     def read(self, raw: Any) -> Arrays:
         """Outputs by name."""
-        return {name: np.asarray(value) for name, value in zip(self._outputs, raw)}
+        out = {name: np.asarray(value) for name, value in zip(self._outputs, raw)}
+        return {
+            name: value[:, : self._channels[name]] if name in self._channels else value for name, value in out.items()
+        }
 
     def run(self, inputs: Arrays) -> Arrays:
         """Outputs by name."""

@@ -97,7 +97,7 @@ class Session:
             {
                 "name": name,
                 "type": _text(infos[name], "layerType"),
-                "precision": _text(infos[name], "runtimePrecision"),
+                "precision": _precision(infos[name]),
                 "ms": float(np.median(times[name])),
                 "nodes": [
                     t for part in _text(infos[name], "originalLayersNames").split(",") for t in tensors.get(part, ())
@@ -106,6 +106,12 @@ class Session:
             for name in infos
             if name in times
         ]
+
+
+def _precision(info: Any) -> str:
+    """What the kernel computes in: `brgconv_avx512_I8` tells it, `runtimePrecision` which 8-bit type that is."""
+    kernel = _text(info, "primitiveType").rpartition("_")[2].lower()
+    return _text(info, "runtimePrecision") if kernel in ("i8", "u8", "int8", "") else kernel
 
 
 def _text(info: Any, key: str) -> str:

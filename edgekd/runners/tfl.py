@@ -6,9 +6,11 @@ internals: a table's first word leads back to its vtable, offsets lead forwards,
 
 from __future__ import annotations
 
+import os
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,8 +67,9 @@ class Session:
 
     def _open(self, data: bytes) -> Any:
         kernels = KERNELS[self._kernels]
-        session = Interpreter(model_content=data, num_threads=self._threads, experimental_op_resolver_type=kernels)
-        session.allocate_tensors()
+        with quiet():
+            session = Interpreter(model_content=data, num_threads=self._threads, experimental_op_resolver_type=kernels)
+            session.allocate_tensors()
         return session
 
     def feed(self, inputs: Arrays) -> Any:
@@ -74,8 +77,8 @@ class Session:
         fed = []
         for name, value in inputs.items():
             detail = self._inputs[self._names.get(name, name)]
-            if detail["dtype"] == np.int8 and value.dtype != np.int8:
-                value = quantize(value, *detail["quantization"])
+            if np.dtype(detail["dtype"]).kind in "iu" and value.dtype.kind == "f":
+                value = quantize(value, detail["dtype"], *detail["quantization"])
             layout = self._layouts.get(name)
             fed.append((detail["index"], np.ascontiguousarray(value if layout is None else value.transpose(layout))))
         return fed
@@ -92,7 +95,7 @@ class Session:
         out = {}
         for name, index in self._read.items():
             value, detail = raw.get_tensor(index), self._outputs[index]
-            if name in self._float and value.dtype == np.int8:
+            if name in self._float and value.dtype.kind in "iu":
                 scale, zero = detail["quantization"]
                 value = (value.astype(np.float32) - np.float32(zero)) * np.float32(scale)
             layout = self._layouts.get(name)
@@ -134,10 +137,24 @@ class Session:
         return out
 
 
-def quantize(values: NDArray[Any], scale: float, zero: int) -> NDArray[Any]:
-    """int8 codes: divided by the scale, ties to even, saturated."""
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep off standard error what the runtime tells about its delegates."""
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def quantize(values: NDArray[Any], dtype: Any, scale: float, zero: int) -> NDArray[Any]:
+    """Codes of a type: divided by the scale, ties to even, saturated."""
     codes = np.rint(values.astype(np.float32) / np.float32(scale)) + np.float32(zero)
-    return np.clip(codes, -128, 127).astype(np.int8)
+    out: NDArray[Any] = np.clip(codes, np.iinfo(dtype).min, np.iinfo(dtype).max).astype(dtype)
+    return out
 
 
 def median_ms(call: Any, runs: int) -> float:
@@ -168,7 +185,7 @@ class File:
             if values:
                 at = self._field(self._graph, number)
                 struct.pack_into("<I", data, at, len(data) - at)
-                data += struct.pack("<%di" % (len(values) + 1), len(values), *values)
+                data += struct.pack(f"<{len(values) + 1}i", len(values), *values)
         if operator >= 0:
             vector = self._follow(self._field(self._graph, 3))
             struct.pack_into("<II", data, vector, 1, self._operators[operator] - vector - 4)
@@ -197,4 +214,4 @@ class File:
         if not field:
             return []
         vector = self._follow(field)
-        return list(struct.unpack_from("<%di" % self._at("I", vector), self.data, vector + 4))
+        return list(struct.unpack_from(f"<{self._at('I', vector)}i", self.data, vector + 4))

@@ -86,3 +86,29 @@ def test_only_what_was_moved_is_told_lower(tmp_path):
     for name in ("x.q", "restored.q", "restored"):
         assert found[name].dtype == want[name].dtype
         np.testing.assert_array_equal(found[name], want[name])
+
+
+def test_an_absent_openvino_device_is_told_with_those_there_are(tmp_path):
+    graph, engine = conv_graph(RNG), backend("openvino")
+    job = Job(graph, graph, [{"image": np.zeros((1, 4, 8, 8), np.float32)}], [])
+    with pytest.raises(MissingError, match="no device `NPU9`") as error:
+        engine.compile(job, engine.Options(device="NPU9"), tmp_path)
+    assert "`CPU`" in error.value.hint
+
+
+def test_onnxruntime_proves_what_runs_in_int8(tmp_path):
+    graph, engine = conv_graph(RNG, dtype=np.uint8, channels=8), backend("onnxruntime")
+    job = Job(graph, graph, [{"image": np.zeros((1, 8, 8, 8), np.float32)}], [])
+    facts = engine.compile(job, engine.Options(), tmp_path).facts
+    assert (facts["of them in int8"], facts["in float"], facts["operators"]["QLinearConv"]) == (1, [], 1)
+
+
+def test_fitted_graphs_give_every_code_in_its_own_channels(tmp_path):
+    """Channels are filled up for the kernels; what is given out has the graph's own number of them."""
+    graph, engine = conv_graph(RNG, dtype=np.uint8, channels=8, x_scale=2.0**-6, y_scale=2.0**-4,
+                               w_scale=np.full(8, 2.0**-7, np.float32)), backend("onnxruntime")  # fmt: skip
+    image = {"image": RNG.normal(0, 1, (1, 8, 8, 8)).astype(np.float32)}
+    artifact = engine.compile(Job(graph, graph, [image], []), engine.Options(fit=True), tmp_path)
+    want, [found] = golden.run(graph, image), traces(LocalEngine("fitted", artifact, tmp_path), [image], ["x.q", "y.q"])
+    for name in ("x.q", "y.q", "restored"):
+        np.testing.assert_array_equal(found[name], want[name])

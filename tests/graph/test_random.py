@@ -7,6 +7,8 @@ import onnx
 from edgekd.graph import golden
 from edgekd.graph.model import Graph, code_bits
 from edgekd.graph.rewrite import (
+    copied_upsampling,
+    fill_channels,
     float_biases,
     half_floats,
     integer_biases,
@@ -128,3 +130,27 @@ def test_everything_between_inputs_and_outputs_is_halved(drawn):
     assert [n.op_type for n in halved.nodes if n not in casts] == [n.op_type for n in graph.nodes]
     outputs = reference(halved, image)
     assert all(out.dtype == np.float32 and np.isfinite(out).all() for out in outputs.values())
+
+
+def kept(graph: Graph, made: Graph, image, true):
+    """Every tensor of codes is still there, with the same codes in its own channels."""
+    names = [node.output[0] for node in graph.codes()]
+    a, b = golden.run(graph, image), reference(made, image, names)
+    for name in names + graph.outputs:
+        own = b[name][:, : true[name]] if name in true else b[name]
+        np.testing.assert_array_equal(a[name], own, err_msg=name)
+
+
+@settings(max_examples=150, deadline=None)
+@given(graphs())
+def test_filled_channels_keep_every_code(drawn):
+    graph, image = drawn
+    model, true = fill_channels(graph, lanes=8, least=2, inputs=4)
+    kept(graph, valid(model), image, true)
+
+
+@FEW
+@given(graphs())
+def test_copied_upsampling_keeps_every_code(drawn):
+    graph, image = drawn
+    kept(graph, valid(copied_upsampling(graph)), image, {})

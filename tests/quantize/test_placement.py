@@ -2,6 +2,7 @@
 
 import pytest
 from edgekd.quantize.placement import Op, nonnegative, place
+from edgekd.schema.target import Placement
 from edgekd.schema.targets import find_target
 
 BLOCK = [
@@ -70,3 +71,8 @@ def test_a_chain_is_fused_as_a_whole_or_not_at_all():
     for first, fused in (("Conv", True), ("MaxPool", False)):
         ops = [Op(first, ("x",), "c"), Op("Relu", ("c",), "r"), Op("Add", ("x", "r"), "a"), Op("Conv", ("a",), "out")]
         assert ("r" not in values("x86", ops)) is fused
+
+
+def test_a_range_that_a_kernel_fixes_must_hold_zero():
+    with pytest.raises(ValueError, match=r"`ranges\.Tanh` does not hold 0"):
+        Placement(quantize=("Tanh",), ranges={"Tanh": (0.5, 1.0)})

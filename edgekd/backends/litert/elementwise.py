@@ -14,9 +14,9 @@ from edgekd.backends.litert.file import Grid
 from edgekd.backends.litert.writer import B, Stored, Writer
 from edgekd.graph.model import attributes
 
-SHARE = Grid(np.float32(1 / 256), -128)
+SHARE = Grid(np.array(1 / 256, np.float32), -128)
 """What LOGISTIC and SOFTMAX give out."""
-SIGNED_SHARE = Grid(np.float32(1 / 128), 0)
+SIGNED_SHARE = Grid(np.array(1 / 128, np.float32), 0)
 """What TANH gives out."""
 
 

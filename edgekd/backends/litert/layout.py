@@ -58,7 +58,7 @@ def _groups(before: Shape, after: Shape) -> list[tuple[list[int], list[int]]]:
     groups: list[tuple[list[int], list[int]]] = []
     i = j = 0
     while i < len(before) or j < len(after):
-        left, right, n, m = [], [], 1, 1
+        left, right, n, m = list[int](), list[int](), 1, 1
         while i < len(before) and (not left or n < m):
             left, n, i = [*left, i], n * before[i], i + 1
             while j < len(after) and (not right or m < n):

@@ -78,14 +78,12 @@ def pad(w: Writer, node: onnx.NodeProto) -> None:
 def slice_(w: Writer, node: onnx.NodeProto) -> None:
     """SLICE, or STRIDED_SLICE where steps are not one."""
     shape = w.shape(node.input[0])
-    starts, ends, *more = (w.constant(n).tolist() if n else None for n in node.input[1:])
-    axes, steps = (*more, None, None)[:2]
+    starts, ends, axes, steps = [*(w.constant(n).tolist() if n else [] for n in node.input[1:]), [], []][:4]
     cuts = [slice(0, n, 1) for n in shape]
-    for i, axis in enumerate(axes or range(len(starts or ()))):
+    for i, axis in enumerate(axes or range(len(starts))):
         step = steps[i] if steps else 1
         if step < 1:
             raise w.refuse(node, "reads forwards", "keep the order")
-        assert starts is not None and ends is not None
         cuts[axis] = slice(*slice(starts[i], ends[i], step).indices(shape[axis]))
     move(w, node, lambda x: x.layout, lambda x, made: write_slice(w, x, made, cuts))
 
@@ -116,7 +114,7 @@ def split(w: Writer, node: onnx.NodeProto) -> None:
 
 def gather(w: Writer, node: onnx.NodeProto) -> None:
     """One place along an axis: SLICE and RESHAPE."""
-    shape, after = w.shape(node.input[0]), w.shape(node.output[0])
+    shape = w.shape(node.input[0])
     axis = attributes(node).get("axis", 0) % len(shape)
     if not w.is_constant(node.input[1]) or w.constant(node.input[1]).ndim:
         raise w.refuse(node, "takes one constant place here", "use `Slice`")
@@ -132,7 +130,6 @@ def gather(w: Writer, node: onnx.NodeProto) -> None:
 
     left = [a for a in range(len(shape)) if a != axis]
     move(w, node, lambda x: tuple(left.index(a) for a in x.layout if a != axis), write)
-    assert len(after) == len(left)
 
 
 def expand(w: Writer, node: onnx.NodeProto) -> None:

@@ -115,7 +115,7 @@ def _bias(
     graph: Graph, node: onnx.NodeProto, found: Array | None, tensor: Any, tensors: list[Any]
 ) -> Iterator[Problem]:
     """int32 codes, and their scale: input times weight in float32."""
-    name = node.input[2] if len(node.input) > 2 else ""
+    name = _bias_name(graph, node)
     source = graph.source(name) if name else None
     if found is not None and source is not None and graph.constants[source].dtype == found.dtype:
         yield from _same(source, "bias", graph.constants[source].ravel(), found)
@@ -123,6 +123,14 @@ def _bias(
         x = tensors[2 if node.op_type == "ConvTranspose" else 0]
         step = np.float32(x.quantization.scale[0]) * np.asarray(tensors[1].quantization.scale, np.float32)
         yield from _same(source or node.output[0], "bias scale", step, tensor.quantization.scale)
+
+
+def _bias_name(graph: Graph, node: onnx.NodeProto) -> str:
+    """A bias is an input, or what is added behind a MatMul."""
+    if node.op_type != "MatMul":
+        return node.input[2] if len(node.input) > 2 else ""
+    adds = [reader for reader in graph.readers.get(node.output[0], []) if reader.op_type == "Add"]
+    return next((n for n in (adds[0].input if adds else ()) if graph.source(n) is not None), "")
 
 
 def _same(where: str, what: str, wanted: Array, found: Any) -> Iterator[Problem]:

@@ -21,40 +21,36 @@ from edgekd.graph.model import Array, attributes
 class Weight:
     """A weight and bias as the file has them: output channels along `axis`, codes where scales are given."""
 
+    names: tuple[str, str]
     array: Array
     bias: Array
     axis: int
     scale: Array | None = None
     """Of the weight's codes."""
 
-    def write(self, w: Writer, node: onnx.NodeProto, x: Stored) -> list[int]:
+    def write(self, w: Writer, x: Stored) -> list[int]:
         """The two tensors; the bias has the scale of input times weight."""
-        names = [_name(w, n, f"{node.output[0]}.{part}") for n, part in zip((*node.input[1:], ""), ("weight", "bias"))]
+        pair = list(zip(self.names, (self.array, self.bias), strict=True))
         if self.scale is None or x.grid is None:
-            return [w.file.tensor(n, a.shape, "float32", data=a) for n, a in zip(names, (self.array, self.bias))]
+            return [w.file.tensor(name, array.shape, "float32", data=array) for name, array in pair]
         grids = Grid(self.scale, 0, self.axis), Grid((x.grid.scale * self.scale).astype(np.float32), 0)
-        pair = zip(names, (self.array, self.bias), ("int8", "int32"), grids, strict=True)
-        return [w.file.tensor(name, array.shape, dtype, grid, array) for name, array, dtype, grid in pair]
-
-
-def _name(w: Writer, value: str, otherwise: str) -> str:
-    """The constant's name in the graph."""
-    return (w.graph.source(value) if value else None) or otherwise
+        both = zip(pair, ("int8", "int32"), grids, strict=True)
+        return [w.file.tensor(name, array.shape, dtype, grid, array) for (name, array), dtype, grid in both]
 
 
 def weight_of(w: Writer, node: onnx.NodeProto, bias: str, axis: int, order: tuple[int, ...], int8: bool) -> Weight:
     """Weight and bias of an operator; `axis` are the output channels in the graph, `order` its axes in the file."""
-    name, shape = node.input[1], w.shape(node.input[1])
-    place = order.index(axis)
+    name, shape, place = node.input[1], w.shape(node.input[1]), order.index(axis)
+    names = (w.graph.source(name) or f"{name}.weight", (w.graph.source(bias) if bias else "") or f"{name}.bias")
     if not int8:
         zeros = np.zeros(shape[axis], np.float32)
         array = w.constant(name).transpose(order)
-        return Weight(array, w.constant(bias).reshape(-1) if bias else zeros, place)
+        return Weight(names, array, w.constant(bias).reshape(-1) if bias else zeros, place)
     codes, scale, _, _ = w.quantized(name)
     grid = w.grid(node.input[0])
     assert grid is not None
     step = (grid.scale * scale).astype(np.float32)
-    return Weight(codes.transpose(order), _bias_codes(w, bias, step, shape[axis]), place, scale.reshape(-1))
+    return Weight(names, codes.transpose(order), _bias_codes(w, bias, step, shape[axis]), place, scale.reshape(-1))
 
 
 def _bias_codes(w: Writer, bias: str, step: Array, channels: int) -> Array:
@@ -91,7 +87,7 @@ def conv(w: Writer, node: onnx.NodeProto) -> None:
     options.dilationHFactor, options.dilationWFactor = slide.dilations
     if depthwise:
         options.depthMultiplier = shape[0] // channels
-    inputs, kernel = [x.index, *weight.write(w, node, x)], B.DEPTHWISE_CONV_2D if depthwise else B.CONV_2D
+    inputs, kernel = [x.index, *weight.write(w, x)], B.DEPTHWISE_CONV_2D if depthwise else B.CONV_2D
     w.emit(step, NHWC, grid, kernel, 3 if grid else _float_version(slide, depthwise), inputs, options, fuses=True)
 
 
@@ -131,7 +127,7 @@ def conv_transpose(w: Writer, node: onnx.NodeProto) -> None:
     options = schema.TransposeConvOptionsT()
     _slide_options(options, slide, padding.SAME if as_same else padding.VALID, 0)
     full = (*shape[:2], *whole) if crops else shape
-    tensors = weight.write(w, node, x)
+    tensors = weight.write(w, x)
     inputs = [w.ints("output shape", [full[a] for a in NHWC]), tensors[0], x.index, tensors[1]]
     if not crops:
         w.emit(step, NHWC, grid, B.TRANSPOSE_CONV, 3, inputs, options)
@@ -189,7 +185,7 @@ def _fully_connected(w: Writer, node: onnx.NodeProto, step: Step, axis: int, bia
     options = schema.FullyConnectedOptionsT()
     options.fusedActivationFunction, options.keepNumDims = step.activation, rank > 2
     version = (5 if rank > 2 else 1) if grid is None else 4
-    w.emit(step, x.layout, grid, B.FULLY_CONNECTED, version, [x.index, *weight.write(w, node, x)], options, fuses=True)
+    w.emit(step, x.layout, grid, B.FULLY_CONNECTED, version, [x.index, *weight.write(w, x)], options, fuses=True)
 
 
 def _batch_matmul(w: Writer, node: onnx.NodeProto) -> None:

@@ -173,12 +173,13 @@ def _onnx_samples(w: Writer, node: onnx.NodeProto, attrs: dict[str, Any], n: int
         raise w.refuse(node, "knows no such coordinates", "use `half_pixel`")
     at = COORDINATES[where](np.arange(m, dtype=np.float32), np.float32(m / n), n, m)
     rounded = ROUND[attrs.get("nearest_mode", b"round_prefer_floor")](at)
-    return np.clip(rounded, 0, n - 1).astype(np.int64)
+    out: Array = np.clip(rounded, 0, n - 1).astype(np.int64)
+    return out
 
 
 def samples(n: int, m: int, half: bool, corners: bool) -> Array:
     """The input sample of each of `m` output samples, in float32 (TFLite GetNearestNeighbor)."""
     scale = np.float32((n - 1) / (m - 1)) if corners and m > 1 else np.float32(n) / np.float32(m)
     at = (np.arange(m, dtype=np.float32) + np.float32(0.5 if half else 0.0)) * scale
-    rounded = np.floor(at + np.float32(0.5)) if corners else np.floor(at)
-    return np.clip(rounded, 0, n - 1).astype(np.int64)
+    out: Array = np.clip(np.floor(at + np.float32(0.5)) if corners else np.floor(at), 0, n - 1).astype(np.int64)
+    return out

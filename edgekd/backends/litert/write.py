@@ -33,7 +33,10 @@ class Written:
 
 
 def write(graph: Graph, io: Literal["float", "int8"] = "float", rescale: Rescale = "int8") -> Written:
-    """The file of a graph; with `io` int8 its inputs and outputs are codes. Raises RequestError at what has no kernel."""
+    """The file of a graph; with `io` int8 its inputs and outputs are codes.
+
+    Raises RequestError at what has no kernel.
+    """
     w, outputs = Writer(graph, rescale), dict[str, Stored]()
     inputs = [_input(w, name, io) for name in graph.inputs]
     for node in graph.nodes:
@@ -41,8 +44,11 @@ def write(graph: Graph, io: Literal["float", "int8"] = "float", rescale: Rescale
             HANDLERS[node.op_type](w, node)
     for name in graph.outputs:
         outputs[name] = _output(w, name, io)
+    for node in graph.codes():
+        if node.input[0] in graph.constants:
+            w.fix(node)
     data = w.file.finish(inputs, list(dict.fromkeys(stored.index for stored in outputs.values())))
-    places = {name: found for name, found in (w.codes | w.floats | outputs).items() if name in _named(graph)}
+    places = {name: found for name, found in (w.fixed | w.codes | w.floats | outputs).items() if name in _named(graph)}
     return Written(
         data,
         {name: at.layout for name, at in places.items() if at.layout != plain(len(at.shape))},

@@ -15,7 +15,7 @@ from edgekd.backends.litert.file import File, Grid
 from edgekd.backends.litert.layout import Layout, Shape, channels_last, permutation, plain, same_order, stored
 from edgekd.errors import RequestError
 from edgekd.graph.golden.rounding import quantize_real
-from edgekd.graph.model import Array, Graph, attributes
+from edgekd.graph.model import Array, Graph, along, attributes
 
 B = schema.BuiltinOperator
 Active = schema.ActivationFunctionType
@@ -64,6 +64,8 @@ class Writer:
         """By the tensor of codes and by the value they stand for."""
         self.done: set[str] = set()
         self.counts: Counter[tuple[str, str]] = Counter()
+        self.fixed: dict[str, Stored] = {}
+        """Codes of constants that the graph quantizes itself, by their tensor."""
         self._moved: dict[tuple[int, Layout], Stored] = {}
 
     def shape(self, name: str) -> Shape:
@@ -98,9 +100,9 @@ class Writer:
         pair = self.graph.maker.get(node.input[0]) if node is not None and node.op_type == "DequantizeLinear" else None
         if pair is None or pair.op_type != "QuantizeLinear" or pair.input[0] not in self.graph.constants:
             return None
-        zero = self.graph.zero_point(pair)
+        zero, array, attrs = self.graph.zero_point(pair), self.graph.constants[pair.input[0]], attributes(pair)
         assert zero is not None
-        return quantize_real(self.graph.constants[pair.input[0]], self.graph.scalar(pair.input[1]), zero)
+        return quantize_real(array, *(along(a, array, attrs) for a in (self.graph.scalar(pair.input[1]), zero)))
 
     def grid(self, name: str) -> Grid | None:
         """Grid of a value that is there as codes."""
@@ -119,7 +121,7 @@ class Writer:
             raise RequestError(
                 f"the codes `{codes}` are not int8 with one scale", "LiteRT runs signed activation codes"
             )
-        return Grid(np.float32(scale).reshape(()), int(zero.item()))
+        return Grid(np.asarray(scale, np.float32).reshape(()), int(zero.item()))
 
     def step(self, node: onnx.NodeProto, fuses: bool = False, behind: str = "") -> Step:
         """What is run with an operator (or with the value `behind` it); `fuses`: also a Relu and the like."""
@@ -133,6 +135,7 @@ class Writer:
         return Step(node, value, activation, reader, self.pair_grid(reader), tuple(fused))
 
     def only_reader(self, value: str) -> onnx.NodeProto | None:
+        """The one operator that reads a value; None where there are more, or it is an output."""
         readers = self.graph.readers.get(value, [])
         return readers[0] if len(readers) == 1 and value not in self.graph.outputs else None
 
@@ -160,7 +163,17 @@ class Writer:
         array = array.reshape(_grown(array.shape, rank))
         layout = plain(array.ndim) if layout is None else layout
         made = Stored(0, array.shape, layout, self.grid(name) if int8 else None)
-        return replace(made, index=self.tensor(name, made, array))
+        codes = self.graph.maker[name].input[0] if int8 else name
+        made = replace(made, index=self.tensor(codes, made, array))
+        if int8 and array.shape == self.shape(name):
+            self.fixed.setdefault(codes, made)
+        return made
+
+    def fix(self, node: onnx.NodeProto) -> None:
+        """Keep what a QuantizeLinear makes of a constant, so that it can be looked at."""
+        reader = next((r for r in self.graph.readers.get(node.output[0], []) if r.op_type == "DequantizeLinear"), None)
+        if reader is not None and node.output[0] not in self.fixed and self.grid(reader.output[0]) is not None:
+            self._write_constant(reader.output[0], True, None, 0)
 
     def floating(self, name: str) -> Stored:
         """A value as float32. Raises RequestError where nothing makes it."""
@@ -182,7 +195,7 @@ class Writer:
         made = Stored(0, shape, layout, grid)
         return replace(made, index=self.tensor(name, made))
 
-    def ints(self, name: str, values: Sequence[Any]) -> int:
+    def ints(self, name: str, values: Sequence[Any] | Array) -> int:
         """A constant of int32 that an operator is told."""
         data = np.asarray(values, np.int32)
         return self.file.tensor(name, data.shape, "int32", data=data)
@@ -235,8 +248,8 @@ class Writer:
         return made
 
     def emit(
-        self, step: Step, layout: Layout, grid: Grid | None, kind: int, version: int, inputs: Sequence[int], options: Any,
-        fuses: bool = False,
+        self, step: Step, layout: Layout, grid: Grid | None, kind: int, version: int, inputs: Sequence[int],
+        options: Any, fuses: bool = False,
     ) -> Stored:  # fmt: skip
         """An operator and where its value lies; a Relu that its kernel does not fuse comes behind it."""
         made = self.result(step, layout, grid)

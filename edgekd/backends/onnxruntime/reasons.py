@@ -8,11 +8,21 @@ import numpy as np
 
 from edgekd.graph.executed import weighted
 from edgekd.graph.model import Graph, attributes
-from edgekd.graph.reasons import Reason, input_reasons, is_paired, output_reasons, unsupported, zero_point_reasons
+from edgekd.graph.reasons import (
+    Reason,
+    bias_reasons,
+    input_reasons,
+    is_paired,
+    output_reasons,
+    unsupported,
+    zero_point_reasons,
+)
 
 WHO = "ONNX Runtime"
 LANES = 16
-"""Output channels that its kernels requantise at a time: 8 take twice as long as 16."""
+"""Output channels that its kernels requantise at a time: 8 take twice as long as 16; 24 do only where depthwise."""
+INPUTS = 4
+"""Input channels that its kernels multiply at a time: 3 take twice as long as 4."""
 FUNCTIONS = ("Sigmoid", "LeakyRelu", "Softmax", "AveragePool", "GlobalAveragePool")
 """Of one tensor, with kernels on codes."""
 _X86 = ("x86_64", "AMD64")
@@ -24,6 +34,7 @@ def reasons(graph: Graph, machines: Sequence[str]) -> Iterator[Reason]:
         yield from _signed(graph)
     yield from unsupported(graph, ("ConvTranspose",), WHO)
     yield from input_reasons(graph)
+    yield from bias_reasons(graph)
     yield from output_reasons(graph, ("Conv",), FUNCTIONS)
     yield from _mixed(graph)
     yield from zero_point_reasons(graph)
@@ -62,14 +73,16 @@ def _mixed(graph: Graph) -> Iterator[Reason]:
 
 
 def _narrow(graph: Graph) -> Iterator[Reason]:
-    """Convolutions whose output channels do not fill the kernel's lanes; of a network's output they are given."""
+    """Convolutions whose channels do not fill the kernel's lanes; those of a network's input and output are given."""
     for node in weighted(graph):
-        shape = graph.shapes.get(node.output[0], ())
-        if node.op_type == "Conv" and len(shape) == 4 and shape[1] % LANES and LANES // 2 <= shape[1] < 4 * LANES:
-            group = attributes(node).get("group", 1)
-            what = f"{shape[1]} {'depthwise ' if group > 1 else 'output '}channels do not fill kernels of {LANES}"
-            full = -(-shape[1] // LANES) * LANES
-            yield Reason("slow", node.output[0], what, f"{full} channels", (node.output[0],), LANES)
+        shape, group = graph.shapes.get(node.output[0], ()), attributes(node).get("group", 1)
+        if node.op_type != "Conv" or len(shape) != 4 or shape[1] < LANES // 2:
+            continue
+        lanes = LANES if group > 1 or shape[1] < LANES else LANES // 2
+        if shape[1] % lanes:
+            what = f"{shape[1]} {'depthwise ' if group > 1 else 'output '}channels do not fill kernels of {lanes}"
+            change = f"{-(-shape[1] // lanes) * lanes} channels"
+            yield Reason("slow", node.output[0], what, change, (node.output[0],), lanes)
 
 
 def _spread(graph: Graph) -> Iterator[Reason]:

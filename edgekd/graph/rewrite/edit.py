@@ -38,3 +38,10 @@ def drop_unused(model: onnx.ModelProto) -> onnx.ModelProto:
     del model.graph.initializer[:]
     model.graph.initializer.extend(kept)
     return model
+
+
+def read_nodes(model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto]) -> list[onnx.NodeProto]:
+    """The operators without each DequantizeLinear that nothing reads any more."""
+    all_nodes = list(nodes)
+    read = {name for node in all_nodes for name in node.input} | {value.name for value in model.graph.output}
+    return [node for node in all_nodes if node.op_type != "DequantizeLinear" or node.output[0] in read]

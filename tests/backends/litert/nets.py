@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+from edgekd.backends.litert.read import read_tflite
+from edgekd.backends.litert.structure import compare
 from edgekd.backends.litert.write import write
 from edgekd.graph import golden
 from edgekd.graph.model import IO_KEY, Graph
@@ -82,8 +84,8 @@ class Net:
             [numpy_helper.from_array(np.asarray(v), n) for n, v in self.constants.items()],
         )  # fmt: skip
         model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-        io = IoRecord(inputs=tuple(TensorInput(name=n, shape=(1, *s[1:]), ends=(-6, 6)) for n, s in self.inputs.items()),
-                      outputs=tuple(TensorOutput(name=n) for n in outputs))  # fmt: skip
+        inputs = [TensorInput(name=n, shape=(1, *s[1:]), ends=(-6, 6)) for n, s in self.inputs.items()]
+        io = IoRecord(inputs=tuple(inputs), outputs=tuple(TensorOutput(name=n) for n in outputs))
         helper.set_model_props(model, {IO_KEY: io.model_dump_json()})
         return Graph(model)
 
@@ -102,13 +104,28 @@ def run(graph, inputs, folder, kernels="reference", io="float"):
     return session.run(inputs), written
 
 
-def check(graph, inputs, folder, int8=True):
-    """Reference kernels make every code that the integer reference makes; all operators are int8."""
+def check(graph, inputs, folder, int8=True, rounding="tfl_double"):
+    """Reference kernels make every code that the integer reference makes, all in int8; read back, the file is equal."""
     found, written = run(graph, inputs, folder)
-    wanted = golden.run(graph, inputs, rounding="tfl_double")
+    wanted = golden.run(graph, inputs, rounding=rounding)
     assert set(wanted) == set(found)
     for name, value in wanted.items():
         assert found[name].dtype == value.dtype
         np.testing.assert_array_equal(found[name], value, err_msg=name)
     assert not (int8 and written.operators["float"]), written.operators
+    assert compare(graph, written.data, written.names) == []
+    if all(len(x) == 1 for x in inputs.values()):
+        read_back(graph, inputs, folder, written)
     return found
+
+
+def read_back(graph, inputs, folder, written):
+    """The file as a graph again gives the same answers; what has four axes there is taken for NHWC."""
+    again = read_tflite(folder / "model.tflite")
+    fed = {n: x if again.shapes[n] == x.shape else x.transpose(written.layouts[n]) for n, x in inputs.items()}
+    wanted, found = (golden.run(g, x, rounding="tfl_double") for g, x in ((graph, inputs), (again, fed)))
+    for name in graph.outputs:
+        value = wanted[name]
+        value = value.transpose(written.layouts.get(name, range(value.ndim)))
+        value = value.transpose(0, 3, 1, 2) if value.ndim == 4 else value
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
