@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,14 +15,16 @@ import numpy as np
 from edgekd.apply.draw import annotate
 from edgekd.backends.base import Artifact, read_artifact
 from edgekd.devices.local import can_run, open_session
-from edgekd.errors import MissingError, RequestError, nearest
+from edgekd.errors import MissingError, Problem, RequestError, nearest
 from edgekd.evidence import Bundle
 from edgekd.graph import answers, golden
+from edgekd.graph.golden import Rounding
 from edgekd.graph.model import Graph, read_model
 from edgekd.graph.resize import Picture
 from edgekd.schema.io import IoRecord, TensorOutput
 from edgekd.students.base import Draws
 from edgekd.students.registry import bundled_task
+from edgekd.verify.foreign import Foreign, is_model, opened
 
 REFERENCE = "reference"
 """The integer reference, as an engine."""
@@ -33,6 +38,8 @@ class Model:
     io: IoRecord
     coder: answers.Coder
     run: answers.Run
+    notes: tuple[Problem, ...] = ()
+    """What was taken for granted."""
 
     def answer(self, raw: Any) -> Any:
         """The answer to a raw sample of any size that the resize rule takes."""
@@ -50,30 +57,57 @@ class Model:
         return isinstance(self.coder, Draws) or not any(isinstance(s, TensorOutput) for s in self.io.outputs)
 
 
-def bundled_model(bundle: Bundle, engine: str = "") -> Model:
-    """The shipped network of a bundle in one of its engines, or in the integer reference (`reference`).
+@contextmanager
+def opened_model(path: Path, engine: str = "", record: Path | None = None) -> Iterator[Model]:
+    """The shipped network of a run's folder, or a model file with the io record of `record`, of its own, or a guessed
+    one.
 
-    Without a name: the first engine that runs here, else the reference. Raises RequestError for an unknown engine,
-    MissingError for one that does not run here.
+    Without the name of an engine the first that runs here is taken, else the integer reference. Raises RequestError for
+    an unknown engine, MissingError for one that does not run here.
     """
+    if not is_model(path):
+        if record is not None:
+            raise RequestError("`--io` is for model files", "a bundle carries its io record")
+        yield bundled_model(Bundle(path), engine)
+        return
+    with opened(path, record) as found:
+        yield foreign_model(found, engine)
+
+
+def bundled_model(bundle: Bundle, engine: str = "") -> Model:
+    """As `opened_model`, of a bundle."""
     artifacts = {name: read_artifact(bundle.path / "artifacts" / name) for name in bundle.manifest.engines}
-    known = [*artifacts, REFERENCE]
-    if engine and engine not in known:
-        raise RequestError(f"the bundle has no engine `{engine}`", nearest(engine, known))
-    chosen = engine or next((name for name, a in artifacts.items() if a.runner and can_run(a.runner)), REFERENCE)
+    here = [name for name, artifact in artifacts.items() if artifact.runner and can_run(artifact.runner)]
+    chosen = _choose(engine, list(artifacts), here)
     graph = Graph(read_model(bundle.path / "graph.onnx"))
-    run: answers.Run
     if chosen == REFERENCE:
-        run = partial(golden.run, graph, rounding=bundle.manifest.target.arithmetic.rounding)
+        run: answers.Run = partial(golden.run, graph, rounding=bundle.manifest.target.arithmetic.rounding)
     else:
-        run = _opened(bundle, chosen, artifacts[chosen])
+        run = _session(chosen, artifacts[chosen], bundle.path / "artifacts" / chosen)
     return Model(chosen, graph.io, bundled_task(bundle), run)
 
 
-def _opened(bundle: Bundle, name: str, artifact: Artifact) -> answers.Run:
+def foreign_model(found: Foreign, engine: str = "") -> Model:
+    """As `opened_model`, of a model file; a variant of an engine (`NAME, ...`) is not taken unasked."""
+    here = sorted(found.engines, key=lambda name: "," in name)
+    chosen = _choose(engine, list(found.engines), here)
+    if chosen == REFERENCE:
+        rounding: Rounding = next(iter(found.roundings.values()), "rne_f32")
+        run: answers.Run = partial(golden.run, found.graph, rounding=rounding)
+    else:
+        run = _session(chosen, found.engines[chosen].artifact, found.engines[chosen].folder)
+    return Model(chosen, found.graph.io, answers, run, tuple(found.notes))
+
+
+def _choose(asked: str, known: list[str], here: list[str]) -> str:
+    if asked and asked not in (*known, REFERENCE):
+        raise RequestError(f"there is no engine `{asked}`", nearest(asked, [*known, REFERENCE]))
+    return asked or next(iter(here), REFERENCE)
+
+
+def _session(name: str, artifact: Artifact, folder: Path) -> answers.Run:
     if artifact.runner is None:
         raise MissingError(f"`{name}` is a kit: it runs on the device", f"use `--engine {REFERENCE}`")
     options = artifact.options | {"threads": os.cpu_count() or 1}
-    session = open_session(artifact.runner, bundle.path / "artifacts" / name / artifact.model, options)
-    run: answers.Run = session.run
+    run: answers.Run = open_session(artifact.runner, folder / artifact.model, options).run
     return run

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from edgekd.evidence import Bundle
 
 NAME = "bench"
+Asked = tuple[int | None, float | None, int | None]
+"""Runs, seconds and threads, where a person names them."""
 
 
 def main(
-    run: Annotated[Path, typer.Argument(help="The folder that `edgekd compress` printed.")],
+    run: Annotated[Path, typer.Argument(help="The folder that `edgekd compress` printed, or a model file.")],
     device: Annotated[
         list[str] | None,
         typer.Option(help="`local`, or `ssh://user@host[:port]`; several times for several devices."),
@@ -36,24 +38,59 @@ def main(
 
     A device needs Python 3.8, numpy and the engine's runtime; nothing is installed there and nothing stays. Figures go
     to the run's ledger, and the report is written anew. Ends with exit code 1 when a device's answers fail a gate.
-    Needs no torch.
+    Needs no torch. A Q/DQ ONNX or `.tflite` file is timed in each engine here, beside the same net in float.
     """
+    from edgekd.devices.open import open_device
+    from edgekd.verify.foreign import is_model
+
+    devices = [open_device(address, ssh_config) for address in device or ["local"]]
+    if is_model(run):
+        bench_model(run, devices, engine or [], (runs, seconds, threads), power, json)
+    else:
+        bench_run(run, devices, engine or [], (runs, seconds, threads), samples, power, json)
+
+
+def bench_model(
+    path: Path, devices: Sequence[Device], engines: Sequence[str], how: Asked, power: bool, json: bool
+) -> None:
+    """A model file on each device."""
+    from edgekd.cli import console, summary
+    from edgekd.cli.bar import sayer
+    from edgekd.devices.files import bench_file, defaults
+    from edgekd.verify.foreign import opened
+
+    with opened(path) as model:
+        found = [bench_file(model, each, defaults(*how), engines, power, sayer(quiet=json)) for each in devices]
+    if json:
+        console.emit({
+            "figures": [f.plain() for each in found for f in each.figures],
+            "notes": [str(note) for note in [*model.notes, *(n for each in found for n in each.notes)]],
+        })  # fmt: skip
+        return
+    for each in found:
+        summary.print_device(each, {})
+    print("\nrandom inputs; speed does not depend on them")
+
+
+def bench_run(
+    run: Path, devices: Sequence[Device], engines: Sequence[str], asked: Asked, samples: int | None, power: bool,
+    json: bool,
+) -> None:  # fmt: skip
+    """A run on each device."""
     from dataclasses import replace
 
     from edgekd.cli import console, summary
     from edgekd.cli.bar import sayer
     from edgekd.devices.bench import engines_of
     from edgekd.devices.costs import costs
-    from edgekd.devices.open import open_device
     from edgekd.devices.profile import timing
     from edgekd.errors import ProblemsError
     from edgekd.evidence import Bundle
     from edgekd.report.html import write_report
 
     bundle = Bundle(run)
-    devices = [open_device(address, ssh_config) for address in device or ["local"]]
-    chosen = [(each, engines_of(bundle, engine or (), each)) for each in devices]
-    given: dict[str, Any] = {"runs": runs, "seconds": seconds, "threads": threads}
+    chosen = [(each, engines_of(bundle, engines, each)) for each in devices]
+    given: dict[str, Any] = dict(zip(("runs", "seconds", "threads"), asked, strict=True))
     how = replace(timing(bundle), **{key: value for key, value in given.items() if value is not None})
     counted = [f for arm in (bundle.manifest.recipe.teacher, bundle.manifest.recipe.ship) for f in costs(bundle, arm)]
     bundle.ledger.add(counted)
@@ -69,7 +106,7 @@ def main(
     else:
         summary.print_costs(bundle, counted)
         for each in found:
-            summary.print_device(bundle, each)
+            summary.print_device(each, {name: arm.title for name, arm in bundle.manifest.arms.items()})
     if missing:
         raise ProblemsError(missing)
     console.tell(failures)

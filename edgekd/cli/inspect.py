@@ -18,11 +18,13 @@ NAME = "inspect"
 
 
 def main(
-    path: Annotated[Path, typer.Argument(help="A run's folder, or any ONNX file.")],
+    path: Annotated[Path, typer.Argument(help="A run's folder, or an ONNX or `.tflite` file.")],
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Show a bundle: network, target, artifacts, files; or an ONNX file, operator by operator. Needs no torch."""
-    if path.suffix == ".onnx":
+    """Show a bundle: network, target, artifacts, files; or a model file, operator by operator. Needs no torch."""
+    from edgekd.verify.foreign import is_model
+
+    if is_model(path):
         show_graph(path, json)
     else:
         show_bundle(path, json)
@@ -35,10 +37,10 @@ def show_graph(path: Path, json: bool) -> None:
     from edgekd.cli import console
     from edgekd.graph.cost import Cost, count
     from edgekd.graph.layers import layers, totals
-    from edgekd.graph.model import Graph, read_model
     from edgekd.graph.quantizers import quantizers
+    from edgekd.verify.foreign import read_graph
 
-    graph, counted, note = _countable(Graph(read_model(path)))
+    graph, counted, note = _countable(read_graph(path))
     found, grids = layers(graph), quantizers(graph)
     cost: Cost | None = count(graph) if counted else None
     notes = [note] if note else []

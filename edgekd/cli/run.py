@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from edgekd.apply.model import Model
     from edgekd.apply.run import Outcome
+    from edgekd.errors import Problem
     from edgekd.schema.io import IoRecord
 
 NAME = "run"
@@ -17,7 +20,7 @@ SHOWN = 5
 
 
 def main(
-    run: Annotated[Path, typer.Argument(help="The folder that `edgekd compress` printed.")],
+    run: Annotated[Path, typer.Argument(help="The folder that `edgekd compress` printed, or a model file.")],
     what: Annotated[
         list[Path],
         typer.Argument(help="Pictures, folders, videos, `/dev/video0`; a picture each where there are several inputs."),
@@ -28,38 +31,23 @@ def main(
     engine: Annotated[
         str, typer.Option(help="An engine of the bundle or `reference`, the integer reference; the first that runs.")
     ] = "",
+    io: Annotated[Path | None, typer.Option(help="The io record of a model file that carries none, JSON.")] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="Take at most so many pictures of a video.")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Run a bundle's network on pictures of any size that it takes. Needs no torch, unless a file of your own does.
+    """Run a network on pictures of any size that it takes. Needs no torch, unless a file of your own does.
 
     Answers that are pictures are written, to `out.png` or `out/` if you name nothing else. Classes and tensors are
     printed, several as CSV; with `--out` they are drawn on their pictures, or written as `.npz`, too. Ends with exit
     code 2 when one of several fails.
     """
-    from edgekd.apply.model import bundled_model
-    from edgekd.apply.run import apply
+    from edgekd.apply.model import opened_model
     from edgekd.cli import console
-    from edgekd.cli.bar import Bar
-    from edgekd.errors import Problem
-    from edgekd.evidence import Bundle
 
-    model = bundled_model(Bundle(run), engine)
-    bar, found = Bar(live=not json), list["Outcome"]()
-    failed: list[Problem] = []
-    alone = (len(what) == 1 and not what[0].is_dir()) or len(model.io.inputs) > 1
-    if not alone and not json:
-        print_header(model.io)
-    try:
-        for outcome in apply(model, what, out, frames, bar.tick):
-            if isinstance(outcome, Problem):
-                failed.append(outcome)
-                continue
-            found.append(outcome)
-            if not json:
-                tell(outcome, model.io, model.engine) if alone else print_row(outcome, model.io)
-    finally:
-        bar.stop()
+    with opened_model(run, engine, io) as model:
+        for note in model.notes:
+            print(f"note: {note}" + (f"; {note.hint}" if note.hint else ""), file=sys.stderr)
+        found, failed = answer_all(model, what, out, frames, quiet=json)
     if json:
         answers = [
             {"source": f.source, "wrote": f.wrote and str(f.wrote), "frames": f.frames, "seconds": f.seconds,
@@ -69,6 +57,31 @@ def main(
     console.tell(failed)
     if failed:
         raise typer.Exit(2)
+
+
+def answer_all(
+    model: Model, what: list[Path], out: Path | None, frames: int | None, quiet: bool
+) -> tuple[list[Outcome], list[Problem]]:
+    """Everything that is named, each answer printed as it comes; what came, and what failed."""
+    from edgekd.apply.run import apply
+    from edgekd.cli.bar import Bar
+    from edgekd.errors import Problem
+
+    bar, found, failed = Bar(live=not quiet), list["Outcome"](), list[Problem]()
+    alone = (len(what) == 1 and not what[0].is_dir()) or len(model.io.inputs) > 1
+    if not alone and not quiet:
+        print_header(model.io)
+    try:
+        for outcome in apply(model, what, out, frames, bar.tick):
+            if isinstance(outcome, Problem):
+                failed.append(outcome)
+                continue
+            found.append(outcome)
+            if not quiet:
+                tell(outcome, model.io, model.engine) if alone else print_row(outcome, model.io)
+    finally:
+        bar.stop()
+    return found, failed
 
 
 def tell(outcome: Outcome, io: IoRecord, engine: str) -> None:
@@ -113,7 +126,6 @@ def print_header(io: IoRecord) -> None:
 def print_row(outcome: Outcome, io: IoRecord) -> None:
     """One of several answers: CSV, an output a line, the likeliest label with its value; a picture by its file."""
     import csv
-    import sys
 
     if is_restored(io) or outcome.frames > 1:
         print(f"wrote {outcome.wrote}" if is_restored(io) else f"{outcome.source},,{outcome.frames} pictures,")

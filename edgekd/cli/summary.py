@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from edgekd.cli.console import table
@@ -75,13 +75,13 @@ def print_costs(bundle: Bundle, figures: Sequence[Figure]) -> None:
     table(["cost", "of", "value", "how"], rows, right=(2,))
     if measured := [f for f in figures if f.kind == "measured"]:
         print()
-        print_measured(bundle, measured)
+        print_measured(measured, titles)
 
 
-def print_device(bundle: Bundle, found: Benched) -> None:
+def print_device(found: Benched, titles: Mapping[str, str]) -> None:
     """One device: what was measured, what its answers are worth, what is doubtful and what was not looked at."""
     print(f"\n{found.device}: {found.host}")
-    print_measured(bundle, found.figures)
+    print_measured(found.figures, titles)
     held = sum(gate.held for gate in found.gates)
     if found.gates:
         print(f"{held} of {len(found.gates)} gates held")
@@ -89,9 +89,8 @@ def print_device(bundle: Bundle, found: Benched) -> None:
         print(f"{note}" + (f" ({note.hint})" if note.hint else ""))
 
 
-def print_measured(bundle: Bundle, figures: Sequence[Figure]) -> None:
+def print_measured(figures: Sequence[Figure], titles: Mapping[str, str]) -> None:
     """What was measured on a device, and what of its state makes that doubtful."""
-    titles = {name: arm.title for name, arm in bundle.manifest.arms.items()}
     rows = [[f.name, titles.get(f.subject, f.subject), told(f), f.kind, f.tool] for f in figures if f.name != "state"]
     if rows:
         table(["what", "of", "value", "how", "by"], rows)

@@ -118,14 +118,14 @@ def float_twin(bundle: Bundle, artifact: Artifact, inputs: dict[str, Array], out
     """The FP32 graph, compiled with the artifact's backend and options; named as its arm."""
     arm = bundle.manifest.recipe.teacher
     graph = bundle.path / bundle.manifest.arms[arm].graph
-    twin = compile_float(artifact, graph, inputs, out)
+    twin = compile_float(artifact, Graph(read_model(graph)), inputs, out)
     assert twin.runner is not None
     return Work(arm, twin.runner, out / twin.model, twin.options, graph)
 
 
-def compile_float(artifact: Artifact, reference: Path, inputs: dict[str, Array], out: Path) -> Artifact:
+def compile_float(artifact: Artifact, graph: Graph, inputs: dict[str, Array], out: Path) -> Artifact:
     """The float graph, compiled with the artifact's backend and options."""
-    engine, graph = backend(artifact.backend), Graph(read_model(reference))
+    engine = backend(artifact.backend)
     known = engine.Options.model_fields
     options = engine.Options.model_validate({k: v for k, v in artifact.options.items() if k in known})
     return engine.compile(Job(graph, graph, [inputs], []), options, out)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from glob import escape
@@ -99,7 +100,7 @@ def explain(kind: str, message: str, device: str) -> tuple[str, str]:
     sentence, hint = {
         "busy": ("is in use by {}", "wait until it is free"),
         "numpy": ("lacks numpy: {}", "install it there, `pip install numpy`, or name another Python: `?python=PATH`"),
-        "runtime": ("lacks a runtime: {}", "install it there, for example `pip install onnxruntime`"),
+        "runtime": ("lacks a runtime: {}", f"install it there: `pip install {_package(message)}`"),
         "memory": ("has too little memory: {}", "end other programs there, or take a smaller network"),
         "disk": ("has a full disk: {}", "make room there, or name a folder elsewhere: `?folder=PATH`"),
         "model": ("does not run the model: {}", "compare the runtime's version there with that which compiled it"),
@@ -108,6 +109,12 @@ def explain(kind: str, message: str, device: str) -> tuple[str, str]:
         "lease": ("ended the job: {}", "see whether the connection is stable"),
     }.get(kind, ("ended the job: {}", ""))
     return f"`{device}` " + sentence.format(message), hint
+
+
+def _package(message: str) -> str:
+    """The package that a failed import names, as registries spell it."""
+    named = re.search(r"'([\w.]+)'", message)
+    return named.group(1).partition(".")[0].replace("_", "-") if named else "PACKAGE"
 
 
 def _last_line(file: Path) -> str:

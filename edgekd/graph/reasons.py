@@ -152,6 +152,18 @@ def product_reasons(graph: Graph, who: str) -> Iterator[Reason]:
             )
 
 
+def bias_reasons(graph: Graph) -> Iterator[Reason]:
+    """Integer biases on another grid than the accumulator's."""
+    for node in weighted(graph):
+        pairs = [graph.maker.get(name) for name in node.input[:3]]
+        if len(pairs) < 3 or any(p is None or p.op_type != "DequantizeLinear" for p in pairs):
+            continue
+        x, w, b = (graph.scalar(p.input[1]).astype(np.float64) for p in pairs if p is not None)
+        if not np.allclose(b, x * w, rtol=1e-3, atol=0):
+            what = "its bias lies on another grid than input scale times weight scale"
+            yield Reason("float", node.output[0], what, "write the bias on that grid", (node.output[0],))
+
+
 def zero_point_reasons(graph: Graph) -> Iterator[Reason]:
     """Weights whose zero point is not 0."""
     for node in weighted(graph):

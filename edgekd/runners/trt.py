@@ -325,7 +325,7 @@ class Session:
             entry["name"]: np.array(entry["values"], np.int8 if entry["name"] in self._codes else np.float32).reshape(
                 [int(n) for n in entry["dimensions"].split("x")]
             )
-            for entry in json.loads(Path(raw).read_text(encoding="utf-8"))
+            for entry in _numbers(Path(raw).read_text(encoding="utf-8"))
         }
 
     def run(self, inputs: Arrays) -> Arrays:
@@ -341,6 +341,14 @@ class Session:
         tensors = {name: made for name, _, made in operators(self._source)}
         times = [entry for entry in json.loads(profile.read_text(encoding="utf-8")) if "name" in entry]
         return [_timed_layer(entry, known.get(entry["name"], {}), tensors) for entry in times]
+
+
+def _numbers(text: str) -> Any:
+    """JSON as C++ streams write it: `nan` and `inf` stand bare among the numbers."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return json.loads(re.sub(r"\binf\b", "Infinity", re.sub(r"-?\bnan\b", "NaN", text)))
 
 
 def _timed_layer(entry: Mapping[str, Any], layer: Mapping[str, Any], tensors: Mapping[str, str]) -> dict[str, Any]:

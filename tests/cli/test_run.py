@@ -78,3 +78,31 @@ def test_a_resized_picture_has_the_answer_of_its_original(classified, cli, sprit
     model = bundled_model(classified.bundle, "reference")
     raw = sprites[2].raw
     np.testing.assert_allclose(model.answer(raw.repeat(3, 0).repeat(3, 1)), model.answer(raw), atol=0.15)
+
+
+def test_a_model_file_made_elsewhere(cli, tmp_path):
+    """Its guessed record takes pictures of its size alone; one that is given says what is seen and what it means."""
+    from edgekd.schema.io import ClassesOutput, ImageInput, IoRecord
+
+    from tests.verify.foreign_models import SHAPE, quantized
+
+    path = quantized(tmp_path)
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 90, 3)).astype(np.uint8)).save(tmp_path / "a.png")
+    refused = cli("run", path, "a.png")
+    assert refused.returncode == 2
+    assert "note: the file has no io record; guessed" in refused.stderr
+    assert "the network takes (16, 16)" in refused.stderr
+    image = ImageInput(name="image", shape=SHAPE, mean=(0.0,) * 3, std=(1.0,) * 3, resize="letterbox")
+    record = IoRecord(inputs=(image,), outputs=(ClassesOutput(name="logits", labels=tuple("abcde")),))
+    (tmp_path / "io.json").write_text(record.model_dump_json())
+    likeliest = {}
+    for engine in ("reference", "onnxruntime", "openvino"):
+        done = cli("run", path, "a.png", "--io", "io.json", "--engine", engine, "--json")
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+        told = json.loads(done.stdout)
+        assert told["engine"] == engine
+        likeliest[engine] = next(iter(told["answers"][0]["answers"]["logits"].items()))
+    assert {label for label, _ in likeliest.values()} == {likeliest["reference"][0]}
+    np.testing.assert_allclose([v for _, v in likeliest.values()], likeliest["reference"][1], atol=0.05)
+    assert "there is no engine `trt`" in cli("run", path, "a.png", "--engine", "trt").stderr

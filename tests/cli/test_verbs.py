@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -94,11 +95,11 @@ def test_inspect_and_run(jetson, cli, tmp_path):
     assert kit.returncode == 3
 
 
-def test_bench_shows_no_latency_of_stand_ins_but_that_of_this_host(jetson, x86_run, cli):
-    shown = cli("bench", jetson.folder)
+def test_bench_shows_no_latency_of_stand_ins_but_that_of_this_host(jetson, x86_run, cli, tmp_path):
+    shown = cli("bench", shutil.copytree(jetson.folder, tmp_path / "a"))
     assert shown.returncode == 0
     assert "no latency" in shown.stdout
-    figures = json.loads(cli("bench", x86_run.folder, "--json").stdout)["figures"]
+    figures = json.loads(cli("bench", shutil.copytree(x86_run.folder, tmp_path / "b"), "--json").stdout)["figures"]
     assert [f["subject"] for f in figures if f["name"] == "latency"] == ["fp32", "openvino"]
 
 
@@ -129,7 +130,6 @@ def bare(tmp_path_factory) -> Path:
 
 def test_without_extras_a_bundle_is_verified_and_benched(jetson, x86_run, bare, tmp_path):
     """`pip install edgekd`: no torch, no OpenVINO; the data of the recipe come with the wheel."""
-    import shutil
 
     def call(*args: object) -> "subprocess.CompletedProcess[str]":
         environment = {"PATH": os.environ["PATH"], "NO_COLOR": "1"}

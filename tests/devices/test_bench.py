@@ -1,11 +1,13 @@
 """Runs on devices: what is measured, judged, kept and shown."""
 
 import json
+import platform
 import re
 import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from edgekd.backends.base import read_artifact
 from edgekd.devices import measure
@@ -19,6 +21,7 @@ from edgekd.verify.check import read_probes
 from edgekd.verify.search import check_engine
 
 from tests.devices.jobs import IMAGES, model
+from tests.runners.boards import recorded_trtexec
 
 SHORT = ("--runs", "20", "--no-power")
 
@@ -88,7 +91,7 @@ def test_an_engine_on_a_device_is_verified_like_one_here(x86_run):
     inputs = read_probes(bundle.path / "probes.npz")[0]
     hop = check_engine("there", DeviceEngine("openvino", artifact, folder, Local()), graph, inputs, "rne_f32")
     assert hop.equal > 0.9
-    assert len(hop.tensors) > 50
+    assert len(hop.tensors) > 30
     assert all(t.largest < 10**6 for t in hop.tensors)
 
 
@@ -118,6 +121,29 @@ def test_energy_where_a_program_tells_power(tmp_path, monkeypatch):
     assert energy.details["load_watts"] == pytest.approx(9, abs=0.3)
     assert energy.value == pytest.approx(5 * energy.details["load_window"] / energy.details["inferences"], rel=0.1)
     assert "energy on VDD_SOC" in found
+
+
+def test_a_kit_on_a_board_that_replays_recordings_is_simulated(jetson, cli, copy, tmp_path, monkeypatch):
+    """This host passes for the board and its trtexec replays recordings: the whole way is gone, nothing is measured."""
+    run = copy(jetson)
+    manifest = run / "bundle/manifest.json"
+    told = json.loads(manifest.read_text())
+    told["target"]["board"]["reach"] = {"transport": "local", "machines": [platform.machine()]}
+    manifest.write_text(json.dumps(told))
+    graph = Graph(read_model(run / "bundle/graph.onnx"))
+    answer = {name: np.zeros(graph.shapes[name], np.float32) for name in graph.outputs}
+    monkeypatch.setenv("TRTEXEC", str(recorded_trtexec(tmp_path, "10", **answer)))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    done = cli("bench", run, *SHORT, "--json")
+    assert done.returncode == 1  # its answers are black pictures
+    assert "change from the integer reference" in done.stderr
+    found = [f for f in json.loads(done.stdout)["figures"] if f["device"]]
+    assert {f["kind"] for f in found} == {"simulated"}
+    names = {(f["name"], f["subject"]) for f in found}
+    assert {("latency", "fp32"), ("latency", "float-fp16"), ("latency", "tensorrt")} <= names
+    assert ("speed-up over fp32", "tensorrt") in names
+    assert not any(name == "peak memory" for name, _ in names)
+    assert "simulated" in (run / "report.html").read_text()
 
 
 def test_what_replays_recordings_measures_nothing():

@@ -1,5 +1,6 @@
 """Devices over a real ssh server: what they answer, and what people are told when something is amiss."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -235,16 +236,21 @@ def test_a_cut_connection(server, work):
     assert nothing_left(server)
 
 
-def test_two_at_once(server, work):
-    first = Background(server.device(), work)
-    started(server)
-    with pytest.raises(MissingError, match=r"is in use by .*@.* since") as error:
-        server.device().time([work], IMAGES[0], Timing(warmup=0, runs=1))
-    assert "wait" in error.value.hint
-    patient = server.device(limits=Limits(wait=60, lock=str(server.base / "lock")))
-    assert len(patient.time([work], IMAGES[0], Timing(warmup=0, runs=3))["seconds"]["net"]) == 3
-    first.join(60)
-    assert first.error is None
+def test_while_another_measures(server, work):
+    """Who comes second is told who is first, or waits. The lock is one that another user made."""
+    lock = server.base / "lock"
+    with lock.open("w") as held:
+        lock.chmod(0o666)
+        fcntl.flock(held, fcntl.LOCK_EX)
+        held.write("ann@elsewhere (process 7, since 2026-01-01T00:00:00Z)")
+        held.flush()
+        with pytest.raises(MissingError, match="is in use by ann@elsewhere") as error:
+            server.device().time([work], IMAGES[0], Timing(warmup=0, runs=1))
+        assert "wait" in error.value.hint
+        patient = server.device(limits=Limits(wait=60, lock=str(lock)))
+        threading.Timer(3, lambda: fcntl.flock(held, fcntl.LOCK_UN)).start()
+        assert len(patient.time([work], IMAGES[0], Timing(warmup=0, runs=3))["seconds"]["net"]) == 3
+    assert nothing_left(server)
 
 
 def test_ctrl_c_leaves_nothing_running(server, work):

@@ -104,6 +104,26 @@ def test_an_output_between_a_convolution_and_its_pair(tmp_path):
     assert named(type(mended)(mended.model), "onnxruntime") == {}
 
 
+def test_a_bias_on_another_grid(tmp_path):
+    def with_bias(scale):
+        values = {"b": np.arange(16, dtype=np.int32), "b.s": np.full(16, scale, np.float32)}
+        graph = net([helper.make_node("DequantizeLinear", ["b", "b.s"], ["bf"], axis=0), op("Relu")], values)
+        nodes = list(graph.model.graph.node)
+        first = next(n for n in nodes if n.output[0] == "first")
+        first.input.append("bf")
+        nodes.sort(key=lambda n: n.output[0] != "bf")  # what reads it comes later
+        del graph.model.graph.node[:]
+        graph.model.graph.node.extend(nodes)
+        return graph
+
+    planted, mended = with_bias(0.0001), with_bias(0.02 * 0.004)
+    found = named(planted, "onnxruntime")["first"]
+    assert (found.kind, found.change) == ("float layer", "write the bias on that grid")
+    assert integer_convolutions(planted, tmp_path) == (1, 1)
+    assert named(mended, "onnxruntime") == {}
+    assert integer_convolutions(mended, tmp_path) == (2, 0)
+
+
 @x86
 def test_signed_activations_on_x86(tmp_path):
     planted = net([op("Relu")], dtype=np.int8, zero=-128)

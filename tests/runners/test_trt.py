@@ -62,6 +62,14 @@ def test_inputs_go_out_and_answers_come_back(board):
     np.testing.assert_array_equal(out["restored"], out["y.q"] * np.float32(0.05))
 
 
+def test_answers_that_are_no_numbers_are_read_too(board):
+    folder, _ = board
+    text = '[{ "name" : "restored", "dimensions" : "1x4", "values" : [ 1.5, nan, -nan, -inf ] }]'
+    (folder / "answer.json").write_text(text)
+    out = trt.Session(folder / "m.onnx").run({"image": IMAGE})["restored"]
+    np.testing.assert_array_equal(out, np.array([[1.5, np.nan, np.nan, -np.inf]], np.float32))
+
+
 def test_exposed_codes_become_int8_outputs(board):
     folder, _ = board
     (folder / "more.onnx").write_bytes(trt.with_outputs(folder / "m.onnx", ["y.q", "restored"]))

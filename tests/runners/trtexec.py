@@ -5,7 +5,6 @@
 FOLDER receives `calls.txt`; `answer.json` in it is what an inference gives out, `fails.txt` what a failure prints.
 """
 
-import json
 import shutil
 import sys
 from pathlib import Path
@@ -37,8 +36,7 @@ def main(version: str, folder: Path, arguments: list[str]) -> int:
     if "--saveEngine" in options:
         Path(options["--saveEngine"]).write_bytes(b"plan of " + Path(options["--onnx"]).read_bytes()[:8])
     if "--exportOutput" in options:
-        answer = json.loads((folder / "answer.json").read_text())
-        Path(options["--exportOutput"]).write_text(json.dumps(answer))
+        shutil.copy(folder / "answer.json", options["--exportOutput"])
     sys.stdout.write((RECORDED / "warned.txt").read_text())
     return 0
 

@@ -8,7 +8,15 @@ import numpy as np
 
 from edgekd.graph.executed import weighted
 from edgekd.graph.model import Graph, attributes
-from edgekd.graph.reasons import Reason, input_reasons, is_paired, output_reasons, unsupported, zero_point_reasons
+from edgekd.graph.reasons import (
+    Reason,
+    bias_reasons,
+    input_reasons,
+    is_paired,
+    output_reasons,
+    unsupported,
+    zero_point_reasons,
+)
 
 WHO = "ONNX Runtime"
 LANES = 16
@@ -26,6 +34,7 @@ def reasons(graph: Graph, machines: Sequence[str]) -> Iterator[Reason]:
         yield from _signed(graph)
     yield from unsupported(graph, ("ConvTranspose",), WHO)
     yield from input_reasons(graph)
+    yield from bias_reasons(graph)
     yield from output_reasons(graph, ("Conv",), FUNCTIONS)
     yield from _mixed(graph)
     yield from zero_point_reasons(graph)

@@ -55,10 +55,11 @@ def write_kit(job: Job, names: list[str], workspace_mib: int, level: int, out: P
 
 
 def _write(kind: str, arrays: dict[str, Array], out: Path) -> dict[str, str]:
-    """Arrays as raw little-endian float32: name to file."""
+    """Arrays as raw little-endian numbers, float32 or whole ones: name to file."""
     files = {name: f"{kind}-{i}.bin" for i, name in enumerate(arrays)}
     for name, file in files.items():
-        (out / file).write_bytes(arrays[name].astype("<f4").tobytes())
+        array = arrays[name]
+        (out / file).write_bytes(array.astype("<f4" if array.dtype.kind == "f" else array.dtype).tobytes())
     return files
 
 

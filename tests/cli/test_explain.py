@@ -1,0 +1,73 @@
+"""`edgekd explain` of a file and of a run."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+
+from tests.explain.nets import net, op
+
+
+@pytest.fixture
+def planted(tmp_path):
+    graph = net([op("Clip", ("first", "low", "high"))], {"low": np.float32(0), "high": np.float32(6)})
+    onnx.save(graph.model, tmp_path / "net.onnx")
+    return tmp_path / "net.onnx"
+
+
+def test_a_file_is_explained_in_every_engine_here(cli, planted):
+    shown = cli("explain", "net.onnx", "--runs", "2")
+    assert shown.returncode == 0, shown.stderr
+    lines = shown.stdout.splitlines()
+    assert [line.split(":")[0] for line in lines if line.startswith(("onnxruntime: ", "openvino: "))] == [
+        "onnxruntime", "openvino",
+    ]  # fmt: skip
+    assert "1 of 2 weighted layers in int8" in shown.stdout
+    place = next(i for i, line in enumerate(lines) if "`Clip` at 6 cuts off codes that reach 12.75" in line)
+    assert lines[place + 1].strip().startswith("-> `Relu`, or a scale of at most 0.0235294")
+
+
+def test_json_names_the_tensor(cli, planted):
+    shown = cli("explain", "net.onnx", "--engine", "onnxruntime", "--runs", "2", "--json")
+    assert shown.returncode == 0, shown.stderr
+    [found] = json.loads(shown.stdout)["explanations"]
+    assert found["proof"]["in float"] == ["first"]
+    told = next(f for f in found["findings"] if f["kind"] == "float layer")
+    assert (told["tensor"], told["tensors"]) == ("m", ["first", "m"])
+    assert found["ms"] > 0 < found["float_ms"]
+    assert found["layers_ms"] == pytest.approx(sum(share["ms"] for share in found["shares"]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("net.onnx", "--engine", "onnxruntim"), 2, "unknown engine `onnxruntim`"),
+        (("gone.onnx",), 3, "does not exist"),
+        (("gone",), 3, "holds no bundle"),
+        (("float.onnx",), 2, "has no Q/DQ pairs"),
+    ],
+)
+def test_mistakes(cli, planted, arguments, code, words):
+    graph = net([op("Relu")])
+    kept = [n for n in graph.model.graph.node if n.op_type == "Conv"][:0]
+    del graph.model.graph.node[:]
+    graph.model.graph.node.extend([*kept, onnx.helper.make_node("Concat", ["image", "image"], ["restored"], axis=1)])
+    onnx.save(graph.model, planted.parent / "float.onnx")
+    done = cli("explain", *arguments)
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False)
+    assert words in done.stderr
+
+
+def test_a_kit_speaks_by_its_rules(cli, jetson):
+    shown = cli("explain", jetson.folder)
+    assert shown.returncode == 0, shown.stderr
+    assert "this host is not a NVIDIA Jetson Orin Nano" in shown.stdout
+    assert " ms an inference" not in shown.stdout
+
+
+def test_a_runs_engine_is_timed(cli, x86_run):
+    shown = cli("explain", x86_run.folder, "--runs", "2")
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.startswith("openvino: OpenVINO")
+    assert "weighted layers in int8" in shown.stdout

@@ -1,0 +1,90 @@
+"""Layers joined with the graph, on layers written by hand."""
+
+import pytest
+from edgekd.explain.costs import Costs
+from edgekd.explain.explain import AT_MOST, measured
+from edgekd.graph.executed import Ran
+from edgekd.graph.reasons import Reason
+
+from tests.explain.nets import net, op
+from tests.graph.graphs import pair
+
+
+def ran(name, precision="u8", ms=1.0, kind="QLinearConv", nodes=None):
+    return Ran(name, kind, precision, ms, (name,) if nodes is None else nodes)
+
+
+def costs(*layers, middle=None, channels=16):
+    return Costs(net(middle or [op("Relu")], channels=channels), layers)
+
+
+def test_a_fused_operator_belongs_to_the_layer_of_its_neighbour():
+    """Relu runs in the first convolution, whichever of the two the engine names."""
+    for name in ("first", "m", "y.q"):
+        made = costs(ran(name), ran("second")).made
+        assert made["first"].name == made["m"].name == name
+        assert made["second"].name == "second"
+
+
+def test_an_int8_time_is_judged_by_work():
+    """`second` has twice the inputs of `first`: 16 against 8, at the same places; so twice the time of its rate."""
+    found = costs(ran("first", ms=2.0), ran("second", "f32", ms=9.0)).int8_ms(net([op("Relu")]).maker["second"])
+    assert found == (pytest.approx(4.0), "first")
+
+
+def test_a_layer_is_not_judged_by_itself_nor_by_float():
+    given = costs(ran("first", "f32", ms=2.0), ran("second", ms=9.0))
+    assert given.int8_ms(given.graph.maker["second"]) is None
+    assert given.int8_ms(given.graph.maker["first"]) == (pytest.approx(4.5), "second")
+
+
+def test_channels_are_rounded_up_where_they_are_the_reason():
+    """8 by 8 channels of `first` would be 16 by 16, twice the work of `second`, which has 8 inputs and 16 outputs."""
+    given = costs(ran("first", ms=2.0), ran("second", ms=3.0), channels=8)
+    assert given.int8_ms(given.graph.maker["first"], lanes=16) == (pytest.approx(6.0), "second")
+
+
+def test_a_reason_takes_its_pairs_along():
+    reason = Reason("float", "first", "why", "what to do", ("first", "m"))
+    layers = (
+        ran("first", "f32", 6.0, "Conv"), ran("x", ms=0.5, kind="DequantizeLinear"),
+        ran("y.q", "f32", 0.25, "QuantizeLinear"), ran("second", ms=8.0),
+    )  # fmt: skip
+    [found] = measured(costs(*layers), [reason])
+    assert (found.kind, found.layers, found.ms) == ("float layer", 3, 6.75)
+    assert found.saving == pytest.approx(6.75 - 4.0)
+    assert found.method == "at the rate of `second`"
+
+
+def test_a_reason_that_did_not_come_true_is_dropped():
+    reason = Reason("float", "first", "why", "what to do", ("first",))
+    assert measured(costs(ran("first"), ran("second")), [reason]) == []
+
+
+def test_a_float_layer_without_reason_is_told():
+    [found] = measured(costs(ran("first", "f32", 3.0, "Conv"), ran("second", ms=1.0)), [])
+    assert "no rule here tells why" in found.what
+
+
+def test_an_island_is_one_finding():
+    middle = [*pair("p", "first", "sm"), op("Sigmoid", ("p",), "g"), op("Tanh", ("g",), "m")]
+    layers = (
+        ran("first"), ran("p", ms=0.5, kind="DequantizeLinear"), ran("g", "f32", 2.0, "Sigmoid"),
+        ran("m", "f32", 1.0, "Tanh"), ran("second"),
+    )  # fmt: skip
+    [found] = measured(costs(*layers, middle=middle), [])
+    assert (found.kind, found.tensors, found.ms) == ("float island", ("g", "m"), 3.5)
+    assert (found.saving, found.method) == (3.5, AT_MOST)
+
+
+def test_layers_that_the_engine_added_are_layout():
+    [found] = measured(costs(ran("first"), ran("second"), ran("t", ms=0.5, kind="Transpose", nodes=())), [])
+    assert (found.kind, found.ms, found.saving) == ("layout", 0.5, None)
+
+
+def test_a_layer_slower_than_its_float_twin():
+    twin = costs(ran("first", "f32", 0.5, "Conv"), ran("second", "f32", 2.0, "Conv"))
+    [found] = measured(costs(ran("first", ms=1.0), ran("second", ms=1.0)), [], twin)
+    assert (found.tensor, found.saving) == ("first", 0.5)
+    shares = costs(ran("first", ms=1.0), ran("second", ms=1.0)).shares(twin)
+    assert [(s.what, s.layers, s.ms, s.float_ms) for s in shares] == [("weighted, int8, convolutions 3x3", 2, 2.0, 2.5)]
