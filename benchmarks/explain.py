@@ -150,14 +150,16 @@ def table(result: dict[str, Any], command: str) -> str:
         "# Predicted and achieved savings", "",
         f"`{command}`, {result['when']}, {result['host']}; {versions}. One thread, {result['runs']} runs in turns;",
         "medians, milliseconds of one inference. Unknown: findings without a prediction, for no layer of the run is",
-        "alike.", "",
-        "| problem | the net, and the change | engine | findings | unknown | before | after | predicted | achieved |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "alike. Shares: predicted of the sum of layers, achieved of the whole; the load hardly shifts them.",
+        "",
+        "| problem | net, and change | engine | findings | unknown | before | after | predicted | achieved | shares |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip
     for name, r in result["cases"].items():
         lines.append(
             f"| {name} | {r['about']} | {r['engine']} | {r['findings']} | {r['unknown']} | "
-            f"{r['before']:.2f} | {r['after']:.2f} | {r['predicted']:.2f} | {r['achieved']:.2f} |"
+            f"{r['before']:.2f} | {r['after']:.2f} | {r['predicted']:.2f} | {r['achieved']:.2f} | "
+            f"{100 * r['predicted'] / r['layers']:.0f} %, {100 * r['achieved'] / r['before']:.0f} % |"
         )
     return "\n".join([*lines, ""])
 

@@ -49,10 +49,14 @@ def main(
 def show(found: Explanation) -> None:
     """Totals, where the time goes, findings."""
     from edgekd.cli import console
+    from edgekd.explain.findings import REFUSED
 
     print(f"{found.engine}: {found.tool}" + (f"; {found.note}" if found.note else ""))
-    if found.ms is not None and found.float_ms is not None:
-        print(f"{found.ms:.2f} ms an inference, {found.float_ms:.2f} ms in float: {found.float_ms / found.ms:.2f}x")
+    if found.tool == REFUSED:
+        return
+    if found.ms is not None:
+        beside = f", {found.float_ms:.2f} ms in float: {found.float_ms / found.ms:.2f}x" if found.float_ms else ""
+        print(f"{found.ms:.2f} ms an inference{beside}")
         print(f"{found.layers_ms:.2f} ms by layers, each timed with the profiler on; 1 thread")
         print(f"{found.proof['of them in int8']} of {found.proof['weighted layers']} weighted layers in int8, "
               f"{100 * float(str(found.proof['share of MACs in int8'])):.1f} % of the MACs")  # fmt: skip

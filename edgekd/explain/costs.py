@@ -53,7 +53,7 @@ class Costs:
             return "layout"
         return "other, int8" if layer.is_int8 else "other, float"
 
-    def shares(self, twin: Costs) -> list[Share]:
+    def shares(self, twin: Costs | None = None) -> list[Share]:
         """Time by class, weighted layers also by the form of their work, beside the float twin's; the longest first."""
         groups: dict[str, list[Ran]] = {}
         for layer in self.layers:
@@ -62,7 +62,7 @@ class Costs:
         for kind, group in groups.items():
             names = {x.name for x in group}
             tensors = [tensor for tensor, layer in self.made.items() if layer.name in names]
-            beside = {x.name: x.ms for x in twin.of(tensors) if x.name not in counted}
+            beside = {x.name: x.ms for x in (twin.of(tensors) if twin else ()) if x.name not in counted}
             counted |= {*beside}
             shares.append(Share(kind, len(group), sum(x.ms for x in group), sum(beside.values()) or None))
         return sorted(shares, key=lambda share: -share.ms)

@@ -7,6 +7,9 @@ from typing import Literal
 
 Kind = Literal["float layer", "float island", "slow layer", "quantize", "layout", "answers"]
 
+REFUSED = "does not take it"
+"""In place of a tool that ran a graph."""
+
 
 @dataclass(frozen=True)
 class Finding:

@@ -7,12 +7,14 @@ import statistics
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from edgekd.backends.base import Artifact, Explains, Job
 from edgekd.backends.registry import backend
 from edgekd.devices.local import open_session
+from edgekd.errors import EdgekdError
 from edgekd.explain.costs import Costs
 from edgekd.explain.explain import measured, static
 from edgekd.explain.findings import Explanation
@@ -37,32 +39,36 @@ def reasons_of(engine: str, graph: Graph, machines: Sequence[str]) -> list[Reaso
 
 def explain_here(graph: Graph, engine: str, options: dict[str, Any], inputs: Inputs, runs: int) -> Explanation:
     """Compile here with these options, run each of `runs` in turns with the float twin, and explain what ran."""
-    maker = backend(engine)
     with tempfile.TemporaryDirectory() as folder:
-        made = []
-        for name, each in (("graph", graph), ("twin", Graph(without_pairs(graph)))):
-            place = Path(folder) / name
-            place.mkdir()
-            artifact = maker.compile(Job(each, each, [inputs], []), maker.Options.model_validate(options), place)
-            made.append((artifact, place, as_given(artifact, place, each)))
-        sessions = [open_session(a.runner or "", place / a.model, a.options) for a, place, _ in made]
-        times = in_turns(sessions, inputs, runs)
-        costs, twin = (Costs(g, as_ran(s.layers(inputs, runs))) for s, (_, _, g) in zip(sessions, made, strict=True))
+        made = [_compiled(graph, engine, options, inputs, Path(folder) / "graph")]
+        with suppress(EdgekdError):  # an engine of integers alone has no twin
+            made.append(_compiled(Graph(without_pairs(graph)), engine, options, inputs, Path(folder) / "twin"))
+        times = in_turns([session for _, session, _ in made], inputs, runs)
+        costs, *twin = (Costs(given, as_ran(session.layers(inputs, runs))) for _, session, given in made)
     artifact, _, given = made[0]
-    machines = (platform.machine(),)
-    found = measured(costs, reasons_of(engine, given, machines), twin)
-    saved = sum(f.saving or 0.0 for f in found)
-    ms, float_ms = (statistics.median(t) for t in times)
+    found = measured(costs, reasons_of(engine, given, (platform.machine(),)), *twin)
+    ms, *float_ms = map(statistics.median, times)
     return Explanation(
         engine,
         artifact.tool,
         found,
-        costs.shares(twin),
+        costs.shares(*twin),
         int8_proof(given, costs.layers),
         ms,
-        float_ms,
-        max(0.0, ms - saved),
+        float_ms[0] if float_ms else None,
+        ideal_ms=max(0.0, ms - sum(f.saving or 0.0 for f in found)),
     )
+
+
+def _compiled(
+    graph: Graph, engine: str, options: dict[str, Any], inputs: Inputs, folder: Path
+) -> tuple[Artifact, Any, Graph]:
+    """A graph's artifact, a session of it, and the graph as the engine was given it. Raises RequestError if refused."""
+    maker = backend(engine)
+    folder.mkdir()
+    artifact = maker.compile(Job(graph, graph, [inputs], []), maker.Options.model_validate(options), folder)
+    session = open_session(artifact.runner or "", folder / artifact.model, artifact.options)
+    return artifact, session, as_given(artifact, folder, graph)
 
 
 def as_given(artifact: Artifact, folder: Path, graph: Graph) -> Graph:

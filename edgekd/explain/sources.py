@@ -13,9 +13,9 @@ import onnx
 from edgekd.backends.base import read_artifact
 from edgekd.backends.registry import BACKENDS, backend, is_installed, names
 from edgekd.devices.local import can_run, is_board
-from edgekd.errors import MissingError, RequestError, nearest
+from edgekd.errors import EdgekdError, MissingError, RequestError, nearest
 from edgekd.evidence import Bundle
-from edgekd.explain.findings import Explanation
+from edgekd.explain.findings import REFUSED, Explanation
 from edgekd.explain.run import Inputs, explain_here, explain_static
 from edgekd.graph.model import Graph, read_model, with_batch
 from edgekd.schema.targets import boards, load_board
@@ -56,7 +56,17 @@ def explain_file(path: Path, engine: str | None, runs: int) -> list[Explanation]
     if not engines:
         raise MissingError("no engine is installed here", "pip install 'edgekd[openvino]'")
     inputs = noise(graph)
-    return [_here(graph, name, options_here(name), inputs, runs) for name in engines]
+    if engine is not None:
+        return [_here(graph, engine, options_here(engine), inputs, runs)]
+    return [_tried(graph, name, inputs, runs) for name in engines]
+
+
+def _tried(graph: Graph, engine: str, inputs: Inputs, runs: int) -> Explanation:
+    """One of all engines here; that it refuses the graph is an explanation too."""
+    try:
+        return _here(graph, engine, options_here(engine), inputs, runs)
+    except EdgekdError as error:
+        return Explanation(engine, REFUSED, note=error.message)
 
 
 def _one(graph: Graph) -> Graph:

@@ -139,7 +139,8 @@ def _unread(graph: Graph, end: str, functions: Sequence[str]) -> Found | None:
     alone = len(readers) == 1 and sum(name not in graph.constants for name in reader.input) == 1
     if alone and reader.op_type not in functions:
         what = f"`{reader.op_type}` stands between it and the next Q/DQ pair"
-        return end, what, instead(reader.op_type), (reader.output[0],)
+        change = "`Relu`, which is folded" if "`Relu`" in instead(reader.op_type) else instead(reader.op_type)
+        return end, what, change, (reader.output[0],)
     return end, f"no Q/DQ pair stands between it and `{reader.op_type}`", f"put a Q/DQ pair on `{end}`", ()
 
 
@@ -164,14 +165,14 @@ def bias_reasons(graph: Graph) -> Iterator[Reason]:
             yield Reason("float", node.output[0], what, "write the bias on that grid", (node.output[0],))
 
 
-def zero_point_reasons(graph: Graph) -> Iterator[Reason]:
-    """Weights whose zero point is not 0."""
+def zero_point_reasons(graph: Graph, kind: Kind) -> Iterator[Reason]:
+    """Weights whose zero point is not 0: they run in float, or slowly."""
     for node in weighted(graph):
         pair = graph.maker.get(node.input[1])
         zero = graph.zero_point(pair) if pair is not None and pair.op_type == "DequantizeLinear" else None
         if zero is not None and graph.source(node.input[1]) is not None and np.any(zero != 0):
             what = f"its weight has a zero point other than 0 ({zero.dtype})"
-            yield Reason("slow", node.output[0], what, "symmetric int8 weights", (node.output[0],))
+            yield Reason(kind, node.output[0], what, "symmetric int8 weights", (node.output[0],))
 
 
 def sum_reasons(graph: Graph, who: str) -> Iterator[Reason]:

@@ -9,7 +9,7 @@ from edgekd.backends.registry import backend
 from edgekd.devices.local import open_session
 from edgekd.explain.run import explain_static
 from edgekd.explain.sources import noise
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from tests.explain.nets import facts, named, net, op
 from tests.graph.graphs import pair
@@ -78,7 +78,7 @@ def test_gelu(tmp_path):
     planted = net([op("Gelu")])
     found = named(planted, "onnxruntime")["first"]
     assert found.what == "`Gelu` stands between it and the next Q/DQ pair"
-    assert found.change == "`Relu` or `HardSwish`"
+    assert found.change == "`Relu`, which is folded"
     assert found.tensors == ("first", "m")
     assert integer_convolutions(planted, tmp_path) == (1, 1)
     assert integer_convolutions(net([op("Relu")]), tmp_path) == (2, 0)
@@ -122,6 +122,25 @@ def test_a_bias_on_another_grid(tmp_path):
     assert integer_convolutions(planted, tmp_path) == (1, 1)
     assert named(mended, "onnxruntime") == {}
     assert integer_convolutions(mended, tmp_path) == (2, 0)
+
+
+def test_weights_with_a_zero_point(tmp_path):
+    def with_zero(value):
+        graph = net([op("Relu")])
+        for node in graph.model.graph.node:
+            if node.output[0] == "w1.f":
+                node.input.append("w1.z")
+        zeros = numpy_helper.from_array(np.full(16, value, np.int8), "w1.z")
+        graph.model.graph.initializer.append(zeros)
+        return graph
+
+    planted, mended = with_zero(3), with_zero(0)
+    found = named(planted, "openvino")["first"]
+    assert (found.kind, found.change) == ("float layer", "symmetric int8 weights")
+    assert facts(planted, "openvino", tmp_path)["in float"] == ["first"]
+    assert named(planted, "onnxruntime")["first"].kind == "slow layer"
+    assert named(mended, "openvino") == named(mended, "onnxruntime") == {}
+    assert facts(mended, "openvino", tmp_path)["in float"] == []
 
 
 @x86

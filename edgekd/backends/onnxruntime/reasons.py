@@ -37,7 +37,7 @@ def reasons(graph: Graph, machines: Sequence[str]) -> Iterator[Reason]:
     yield from bias_reasons(graph)
     yield from output_reasons(graph, ("Conv",), FUNCTIONS)
     yield from _mixed(graph)
-    yield from zero_point_reasons(graph)
+    yield from zero_point_reasons(graph, "slow")
     yield from _narrow(graph)
     yield from _spread(graph)
 

@@ -14,5 +14,5 @@ def reasons(graph: Graph, machines: Sequence[str]) -> Iterator[Reason]:
     """In the order in which they explain a layer: the first that names it tells why."""
     yield from product_reasons(graph, WHO)
     yield from input_reasons(graph)
-    yield from zero_point_reasons(graph)
+    yield from zero_point_reasons(graph, "float")
     yield from sum_reasons(graph, WHO)
