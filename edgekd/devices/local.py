@@ -25,6 +25,8 @@ TICK = 0.1
 """Seconds between two looks at the agent."""
 RUNNERS = {"ort": "onnxruntime", "ov": "openvino", "tfl": "ai_edge_litert", "trt": "trtexec"}
 """Runner to the package, or the program, it needs."""
+EXTRAS = {"ov": "[openvino]", "tfl": "[litert]"}
+"""Runner to the extra of ours that brings its package."""
 
 
 def can_run(runner: str) -> bool:
@@ -35,7 +37,7 @@ def can_run(runner: str) -> bool:
 def how_to_get(runner: str) -> str:
     """How the runtime of a runner comes here."""
     vendor = "it is part of TensorRT; on a host without it, use an engine that stands in for it"
-    return vendor if runner == "trt" else f"pip install 'edgekd[{RUNNERS[runner]}]'"
+    return vendor if runner == "trt" else f"pip install 'edgekd{EXTRAS.get(runner, '')}'"
 
 
 def open_session(runner: str, model: Path, options: dict[str, Any], expose: list[str] | None = None) -> Any:

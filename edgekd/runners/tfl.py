@@ -21,9 +21,12 @@ try:
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     TOOL = f"LiteRT {package.__version__}, CPU"
-except ImportError:  # boards that have only the package before it
-    import tflite_runtime as package
-    from tflite_runtime.interpreter import Interpreter, OpResolverType
+except ImportError as missing:
+    try:  # boards that have only the package before it
+        import tflite_runtime as package
+        from tflite_runtime.interpreter import Interpreter, OpResolverType
+    except ImportError:
+        raise missing from None
 
     TOOL = f"tflite-runtime {package.__version__}, CPU"
 

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -106,17 +107,17 @@ def users() -> list[str]:
 
 
 @pytest.fixture(scope="session", params=users())
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     if not Path(SSHD).exists():
         pytest.skip("no sshd here: install openssh-server")
     if request.param == ORDINARY:
         make_user(ORDINARY)
-    folder = tmp_path_factory.mktemp("ssh")
-    for parent in (folder, *folder.parents[:2]):  # an ordinary user must get through
-        parent.chmod(parent.stat().st_mode | 0o011)
+    folder = Path(tempfile.mkdtemp(prefix="edgekd-sshd-"))
+    folder.chmod(0o711)  # an ordinary user must get through
     found = start(folder, request.param, python_for(request.param, folder))
     yield found
     os.kill(int((folder / "server" / "pid").read_text()), 15)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def python_for(user: str, folder: Path) -> Path:

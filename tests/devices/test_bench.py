@@ -12,12 +12,12 @@ import pytest
 from edgekd.backends.base import read_artifact
 from edgekd.devices import measure
 from edgekd.devices.base import Timing, Work
-from edgekd.devices.engine import DeviceEngine
 from edgekd.devices.local import Local
 from edgekd.devices.measure import figures, kind_of, measure_works
 from edgekd.evidence import Bundle
 from edgekd.graph.model import Graph, read_model
 from edgekd.verify.check import read_probes
+from edgekd.verify.engines import DeviceEngine
 from edgekd.verify.search import check_engine
 
 from tests.devices.jobs import IMAGES, model

@@ -116,9 +116,7 @@ def test_no_host_there(server, tmp_path):
 def test_no_python_no_numpy_no_runtime(server, work):
     with pytest.raises(MissingError, match="has no `/no/python`"):
         server.device(python="/no/python").probe()
-    bare = (
-        copy_python(server.folder / "bare") if not (server.folder / "bare").exists() else server.folder / "bare/python"
-    )
+    bare = copy_python(server.folder / "bare")
     with pytest.raises(MissingError, match="has no numpy") as error:
         server.device(python=str(bare)).outputs(work, IMAGES)
     assert "pip install numpy" in error.value.hint
@@ -130,17 +128,13 @@ def test_no_python_no_numpy_no_runtime(server, work):
 
 
 @pytest.fixture
-def small_disk(server, tmp_path):
+def small_disk(server):
     """A file system of one megabyte, where jobs write."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m,mode=1777", "tmpfs", disk], check=False, capture_output=True
-    )
-    if mounted.returncode:
+    disk = server.folder / "disk"
+    disk.mkdir(exist_ok=True)
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m,mode=1777", "tmpfs", disk]
+    if subprocess.run(command, check=False, capture_output=True).returncode:
         pytest.skip("no file system can be mounted here")
-    for parent in (tmp_path, tmp_path.parent):
-        parent.chmod(parent.stat().st_mode | 0o011)
     yield disk
     subprocess.run(["umount", disk], check=True)
 

@@ -52,7 +52,7 @@ class LiteRt:
         from edgekd.backends.litert.write import write
         from edgekd.runners import tfl
 
-        written = write(job.graph, options.io, "float" if options.kernels == "xnnpack" else "int8")
+        written = write(job.graph, options.io, options.kernels)
         if problems := compare(job.graph, written.data, written.names):
             raise ProblemsError(problems)
         (out / "model.tflite").write_bytes(written.data)

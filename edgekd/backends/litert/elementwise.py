@@ -94,7 +94,7 @@ def elementwise(w: Writer, node: onnx.NodeProto, kernel: Kernel | None = None) -
         grid = None
     if kernel.same and {*grids, grid} != {grid}:
         grid = None
-    if kernel.rescales and w.rescale == "float" and (grid != grids[0] or node.op_type == "LeakyRelu"):
+    if kernel.rescales and w.kernels == "xnnpack" and (grid != grids[0] or node.op_type == "LeakyRelu"):
         grid = None
     rank = len(w.shape(step.value))
     layout = w.layout_of(names, rank)

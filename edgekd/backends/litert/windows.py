@@ -129,11 +129,42 @@ def resize(w: Writer, node: onnx.NodeProto) -> None:
     options = _linear_options(w, node, attrs) if linear else _nearest_options(w, node, attrs, before, after)
     kind = B.RESIZE_BILINEAR if linear else B.RESIZE_NEAREST_NEIGHBOR
 
+    factors = [m / n for n, m in zip(before[2:], after[2:], strict=True)]
+    if w.kernels == "xnnpack" and not linear and options.halfPixelCenters and all(f in (1, 2, 3, 4) for f in factors):
+        move(w, node, lambda x: NHWC, lambda x, made: _repeat(w, x, made, int(factors[0]), int(factors[1])), NHWC)
+        return
+
     def write(x: Stored, made: Stored) -> None:
         version = 3 if options.halfPixelCenters else 2 if x.grid else 1
         w.file.operator(kind, version, [x.index, w.ints("size", after[2:])], [made.index], options)
 
     move(w, node, lambda x: NHWC, write, NHWC)
+
+
+def _repeat(w: Writer, x: Stored, made: Stored, rows: int, columns: int) -> None:
+    """Every pixel `rows` times down and `columns` times across, as CONCATENATION and RESHAPE, which XNNPACK has."""
+    n, c, height, width = x.shape
+    pixels = _beside(w, x, x.index, (n, height, width, c), columns)
+    lines = _reshape(w, x, pixels, (n, height, 1, width * columns * c))
+    twice = _beside(w, x, lines, (n, height, 1, width * columns * c), rows)
+    w.write_reshape(Stored(twice, made.shape, made.layout, made.grid), made)
+
+
+def _beside(w: Writer, x: Stored, index: int, shape: tuple[int, ...], times: int) -> int:
+    """A tensor of the file so many times along its last axis."""
+    made = w.file.tensor(f"{w.file.name(index)}:repeated", (*shape[:-1], times * shape[-1]), x.dtype, x.grid)
+    options = schema.ConcatenationOptionsT()
+    options.axis = len(shape) - 1
+    w.file.operator(B.CONCATENATION, 2 if x.grid else 1, [index] * times, [made], options)
+    return made
+
+
+def _reshape(w: Writer, x: Stored, index: int, shape: tuple[int, ...]) -> int:
+    made = w.file.tensor(f"{w.file.name(index)}:lines", shape, x.dtype, x.grid)
+    options = schema.ReshapeOptionsT()
+    options.newShape = list(shape)
+    w.file.operator(B.RESHAPE, 1, [index, w.ints("shape", shape)], [made], options)
+    return made
 
 
 def _check_scales(w: Writer, node: onnx.NodeProto, before: tuple[int, ...], after: tuple[int, ...]) -> None:

@@ -11,7 +11,7 @@ import onnx
 from edgekd.backends.litert import composed, moving, weighted, windows
 from edgekd.backends.litert.elementwise import KERNELS, clip, elementwise
 from edgekd.backends.litert.layout import Layout, channels_last, plain
-from edgekd.backends.litert.writer import B, Rescale, Stored, Writer
+from edgekd.backends.litert.writer import B, Kernels, Stored, Writer
 from edgekd.errors import Problem, RequestError
 from edgekd.graph.alternatives import alternative
 from edgekd.graph.model import Graph
@@ -32,12 +32,14 @@ class Written:
     """`int8` and `float`: operators of the graph by type."""
 
 
-def write(graph: Graph, io: Literal["float", "int8"] = "float", rescale: Rescale = "int8") -> Written:
+def write(graph: Graph, io: Literal["float", "int8"] = "float", kernels: Kernels = "reference") -> Written:
     """The file of a graph; with `io` int8 its inputs and outputs are codes.
+
+    `kernels` says what it is written for; every runtime runs it.
 
     Raises RequestError at what has no kernel.
     """
-    w, outputs = Writer(graph, rescale), dict[str, Stored]()
+    w, outputs = Writer(graph, kernels), dict[str, Stored]()
     inputs = [_input(w, name, io) for name in graph.inputs]
     for node in graph.nodes:
         if node.output[0] not in w.done and not _is_known(w, node):
@@ -98,7 +100,7 @@ def _quantize(w: Writer, node: onnx.NodeProto) -> None:
     if name in w.codes and w.codes[name].grid == grid:
         w.codes[codes] = w.codes[name]
         return
-    x = w.read(name, name in w.codes and w.rescale == "int8")
+    x = w.read(name, name in w.codes and w.kernels == "reference")
     w.codes[codes] = made = w.new(codes, x.shape, x.layout, grid)
     w.file.operator(B.QUANTIZE, 2 if x.grid else 1, [x.index], [made.index], None)
 

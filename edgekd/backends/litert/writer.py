@@ -20,8 +20,9 @@ from edgekd.graph.model import Array, Graph, along, attributes
 B = schema.BuiltinOperator
 Active = schema.ActivationFunctionType
 
-Rescale = Literal["int8", "float"]
-"""How codes get to another grid: by an int8 kernel, or through real values where that kernel is less exact."""
+Kernels = Literal["reference", "xnnpack"]
+"""What a file is written for. XNNPACK brings codes to another grid less exactly than float does, and has no nearest
+Resize; microcontrollers and NPUs want the operators as they are."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,8 @@ class Step:
 class Writer:
     """Writes operators of one graph."""
 
-    def __init__(self, graph: Graph, rescale: Rescale = "int8") -> None:
-        self.graph, self.file, self.rescale = graph, File(), rescale
+    def __init__(self, graph: Graph, kernels: Kernels = "reference") -> None:
+        self.graph, self.file, self.kernels = graph, File(), kernels
         self.floats: dict[str, Stored] = {}
         self.codes: dict[str, Stored] = {}
         """By the tensor of codes and by the value they stand for."""

@@ -96,7 +96,7 @@ class Net:
 
 def run(graph, inputs, folder, kernels="reference", io="float"):
     """Codes and outputs by LiteRT, and what was written."""
-    written = write(graph, io, "int8" if kernels == "reference" else "float")
+    written = write(graph, io, kernels)
     (folder / "model.tflite").write_bytes(written.data)
     names = [node.output[0] for node in graph.codes()]
     session = tfl.Session(folder / "model.tflite", names, kernels=kernels, layouts=written.layouts,

@@ -35,6 +35,8 @@ KINDS = {
                                  grid=(net.grids["x.in"][0] * np.float32(0.6371), 5)),
     "linear": lambda net: net.then("Resize", ["x.in", "", "", net.ints((1, 8, 40, 51))], (1, 8, 40, 51), grid="x.in",
                                    mode="linear", coordinate_transformation_mode="half_pixel"),
+    "nearest": lambda net: net.then("Resize", ["x.in", "", "", net.ints((1, 8, 48, 72))], (1, 8, 48, 72), grid="x.in",
+                                    coordinate_transformation_mode="asymmetric", nearest_mode="floor"),
     "matmul": lambda net: net.then("MatMul", ["x.in", "x.in"], BIG, grid=(net.scale(0.2, 0.9), 3)),
     **{kind: lambda net, kind=kind: net.then(kind, ["x.in"], BIG, grid=LITERT.get(kind))
        for kind in ("Sigmoid", "Tanh", "HardSwish", "Gelu", "Softmax")},
