@@ -37,7 +37,7 @@ from torch import nn
 
 from nets import NETS, AttentionNet, SegmentationNet
 
-ENGINES = {"ONNX Runtime": "x86:onnxruntime", "OpenVINO": "x86:openvino"}
+ENGINES = {"ONNX Runtime": "x86:onnxruntime", "OpenVINO": "x86:openvino", "LiteRT": "raspberry-pi-5"}
 """Engine to the target whose arithmetic, placement and options are taken."""
 GOALS = {"ONNX Runtime": 1.8, "OpenVINO": 2.8}
 FP32 = "ONNX Runtime FP32"

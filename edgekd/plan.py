@@ -157,6 +157,8 @@ def _compiles(target: Target, problems: list[Problem]) -> tuple[list[Compile], l
             missing = Problem(name, "is not installed", f"pip install 'edgekd[{name}]'", missing=True)
             (notes if why else problems).append(missing)
             continue
+        if any((c.backend, c.options) == (name, checked) for c in compiles):
+            continue  # the target's own engine runs here as it is
         taken = any(c.name == name for c in compiles)
         compiles.append(Compile(f"{name}-stand-in" if taken else name, name, checked, why))
     return compiles, notes

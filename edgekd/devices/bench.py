@@ -40,7 +40,8 @@ def engines_of(bundle: Bundle, named: Sequence[str], device: Device) -> list[str
         if name not in known:
             raise RequestError(f"the run has no engine `{name}`", nearest(name, [*known]))
     here = isinstance(device, Local) and not is_board(bundle.manifest.target.board.reach)
-    return list(named) or [name for name, e in known.items() if (e.role == "stand-in") == here]
+    stand_ins = [name for name, e in known.items() if e.role == "stand-in"]
+    return list(named) or (stand_ins if here and stand_ins else [name for name in known if name not in stand_ins])
 
 
 def bench(
