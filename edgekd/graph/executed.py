@@ -39,15 +39,11 @@ def as_ran(layers: Iterable[dict[str, Any]]) -> list[Ran]:
 
 def weighted(graph: Graph) -> list[onnx.NodeProto]:
     """Convolutions and matrix products that are computed when the graph runs, in order."""
-    return [node for node in graph.nodes if node.op_type in WEIGHTED and not _is_constant(graph, node.output[0])]
-
-
-def _is_constant(graph: Graph, name: str) -> bool:
-    """Whether a tensor does not depend on the inputs, so that engines compute it beforehand."""
-    maker = graph.maker.get(name)
-    if maker is None:
-        return name not in graph.inputs
-    return all(_is_constant(graph, n) for n in maker.input if n)
+    fed = set(graph.inputs)  # what depends on them; engines compute the rest beforehand
+    for node in graph.nodes:
+        if not fed.isdisjoint(node.input):
+            fed.update(node.output)
+    return [node for node in graph.nodes if node.op_type in WEIGHTED and node.output[0] in fed]
 
 
 def owners(graph: Graph, layers: Iterable[Ran]) -> dict[str, Ran]:

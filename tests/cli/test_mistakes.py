@@ -157,6 +157,8 @@ def test_damaged_weights_in_the_store(jetson, store, cli, tmp_path, snapshot):
 
     copy = shutil.copytree(store / ".store", tmp_path / "runs/.store")
     weights = copy / jetson.bundle.manifest.steps["teach fp32"] / "weights.safetensors"
+    for step in (p for p in copy.iterdir() if p.is_dir() and not p.name.startswith(("teach", "check"))):
+        shutil.rmtree(step)  # another test may have made that target's run
     weights.write_bytes(weights.read_bytes()[:1000])
     args = ("compress", "--target", "raspberry-pi-5", "--json", *tiny_set())
     assert told(cli(*args), tmp_path) == snapshot
