@@ -105,7 +105,7 @@ def explain(kind: str, message: str, device: str) -> tuple[str, str]:
         "disk": ("has a full disk: {}", "make room there, or name a folder elsewhere: `?folder=PATH`"),
         "model": ("does not run the model: {}", "compare the runtime's version there with that which compiled it"),
         "killed": ("ended the job: {}", "memory may be short there; look into its system log"),
-        "timeout": ("was too slow: {}", "measure less: `--runs`, `--seconds`"),
+        "timeout": ("was too slow: {}", "ask for less: `--runs`, `--seconds`, `--samples`"),
         "lease": ("ended the job: {}", "see whether the connection is stable"),
     }.get(kind, ("ended the job: {}", ""))
     return f"`{device}` " + sentence.format(message), hint
