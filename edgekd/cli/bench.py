@@ -107,9 +107,9 @@ def bench_run(
         summary.print_costs(bundle, counted)
         for each in found:
             summary.print_device(each, {name: arm.title for name, arm in bundle.manifest.arms.items()})
-    if missing:
+    if missing and not failures:
         raise ProblemsError(missing)
-    console.tell(failures)
+    console.tell([*failures, *missing])
     if failures:
         raise typer.Exit(1)
 
@@ -130,4 +130,5 @@ def bench_each(
             missing.append(Problem("", error.message, error.hint, missing=True))
         else:
             bundle.ledger.add(found[-1].figures)
+            missing += found[-1].missing
     return found, missing
