@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import platform
 import re
 from collections.abc import Mapping, Sequence
@@ -63,10 +64,18 @@ def write_job(
         (folder / f"{runner}.py").symlink_to(RUNNERS / f"{runner}.py")
     np.savez(folder / "inputs.npz", **{f"{i}/{k}": v for i, row in enumerate(inputs) for k, v in row.items()})  # type: ignore[arg-type]
     times = {"wait": limits.wait, "timeout": limits.timeout, "lease": limits.lease}
-    job = {"who": f"{getpass.getuser()}@{platform.node()}", "lock": limits.lock, "limits": times}
+    job = {"who": f"{_user()}@{platform.node()}", "lock": limits.lock, "limits": times}
     text = json.dumps(job | {"models": listed, "tasks": list(tasks)})
     (folder / "job.json").write_text(text, encoding="utf-8")
     (folder / "lease").touch()
+
+
+def _user() -> str:
+    """Who measures; a container may run as a number without a name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
 
 
 def read_result(folder: Path, device: str) -> Result:
