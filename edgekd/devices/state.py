@@ -160,9 +160,13 @@ def _kernel_clocks(files: Mapping[str, str]) -> Iterator[tuple[str, Clock]]:
 
 
 def _clock(texts: Sequence[str], unit: float) -> list[Clock]:
-    """A clock by what counts per MHz; none where a file has no number (`<unknown>` in virtual machines), or no limit."""
-    now, limit, allowed = (int(text) / unit if text.isdigit() else 0.0 for text in texts)
-    return [Clock(now, limit, allowed)] if limit and texts[0].isdigit() else []
+    """Now, limit and allowed; none where one is no number (`<unknown>` in virtual machines), or the limit 0.
+
+    `unit`: what counts in a MHz.
+    """
+    if not all(text.isdigit() for text in texts) or not int(texts[1]):
+        return []
+    return [Clock(*(int(text) / unit for text in texts))]
 
 
 def _temperatures(files: Mapping[str, str], said: Mapping[str, str]) -> dict[str, float]:

@@ -116,7 +116,7 @@ def test_no_host_there(server, tmp_path):
 def test_what_is_no_python(server):
     """Like a pyenv shim without a version: it is there, and fails."""
     before = server.left()
-    with pytest.raises(MissingError, match="`/bin/false` on `ssh.*` does not start as Python"):
+    with pytest.raises(MissingError, match=r"`/bin/false` on `ssh.*` does not start as Python"):
         server.device(python="/bin/false").probe()
     with pytest.raises(MissingError, match="does not start as Python"):
         server.device(python="/bin/echo").probe()

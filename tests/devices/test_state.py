@@ -102,6 +102,7 @@ CPU = "/sys/devices/system/cpu/cpu0/cpufreq"
     [
         ({f"{CPU}/scaling_cur_freq": "<unknown>", f"{CPU}/cpuinfo_max_freq": "2400000"}, {}),
         ({f"{CPU}/scaling_cur_freq": "0"}, {}),
+        ({f"{CPU}/scaling_cur_freq": "800000", f"{CPU}/scaling_max_freq": "<unknown>"}, {}),
         ({"/sys/devices/system/cpu/cpu0/thermal_throttle/package_throttle_count": "?"}, {}),
         ({"/sys/class/devfreq/17000000.gpu/cur_freq": "off"}, {}),
         ({}, {"jetson_clocks": "cpu4: Online=0 Governor=schedutil MinFreq=0 MaxFreq=0 CurrentFreq=0 IdleStates: c7=0"}),
