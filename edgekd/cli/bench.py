@@ -41,9 +41,12 @@ def main(
     Needs no torch. A Q/DQ ONNX or `.tflite` file is timed in each engine here, beside the same net in float.
     """
     from edgekd.devices.open import open_device
+    from edgekd.errors import RequestError
     from edgekd.verify.foreign import is_model
 
     devices = [open_device(address, ssh_config) for address in device or ["local"]]
+    if is_model(run) and samples:
+        raise RequestError("a model file has no evaluation set", "leave out `--samples`")
     if is_model(run):
         bench_model(run, devices, engine or [], (runs, seconds, threads), power, json)
     else:
