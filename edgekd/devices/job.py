@@ -8,7 +8,7 @@ import os
 import platform
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,17 @@ LOCK = "/tmp/edgekd-device.lock"
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds: to wait for a device in use, for a job, and until a job ends whose host is gone."""
+    """Seconds: to wait for a device in use, for a job beside its windows, and until one ends whose host is gone."""
 
     wait: float = 0.0
     timeout: float = 3600.0
     lease: float = 300.0
     lock: str = LOCK
+
+    def beside(self, tasks: Sequence[Mapping[str, Any]]) -> Limits:
+        """These, and the time that the tasks are told to take, where every model is timed by itself."""
+        told = sum((t.get("idle", 0) + t.get("seconds", 0)) * len(t.get("models", (1,))) for t in tasks)
+        return replace(self, timeout=self.timeout + told)
 
 
 @dataclass(frozen=True)

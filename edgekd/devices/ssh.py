@@ -92,7 +92,7 @@ class Ssh(Device):
             try:
                 self._send(place, folder, say)
                 link.insist(lambda: link.run(START, place.python, place.folder), PATIENCE)
-                self._wait(place, say)
+                self._wait(place, json.loads((folder / "job.json").read_text(encoding="utf-8"))["limits"], say)
                 self._fetch(place, folder)
             finally:
                 with suppress(EdgekdError):
@@ -149,9 +149,9 @@ class Ssh(Device):
                     ) from None
                 raise
 
-    def _wait(self, place: Place, say: Say) -> None:
+    def _wait(self, place: Place, limits: dict[str, float], say: Say) -> None:
         """Look after the job until it is done, ever more seldom, so as not to disturb it."""
-        deadline = time.monotonic() + self.limits.wait + self.limits.timeout + GRACE
+        deadline = time.monotonic() + limits["wait"] + limits["timeout"] + GRACE
         pause, told = 0.2, ""
         while True:
             state, _, progress = self._ask(place, LOOK, place.folder).decode().partition("\n")

@@ -185,3 +185,10 @@ def test_a_user_without_a_name(monkeypatch):
         told = job._user()
         os._exit(0 if told == "user 54321" else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_who_asks_for_hours_gets_them():
+    """A second net timed for as long, where the runtime is its own clock, and both windows of power."""
+    tasks = [{"task": "state"}, {"task": "time", "models": ["a", "b"], "seconds": 7200}]
+    assert Limits(timeout=60).beside(tasks).timeout == 60 + 2 * 7200
+    assert Limits(timeout=60).beside([{"task": "power", "model": "a", "idle": 30, "seconds": 30}]).timeout == 120
