@@ -41,9 +41,12 @@ def main(
     Needs no torch. A Q/DQ ONNX or `.tflite` file is timed in each engine here, beside the same net in float.
     """
     from edgekd.devices.open import open_device
+    from edgekd.errors import RequestError
     from edgekd.verify.foreign import is_model
 
     devices = [open_device(address, ssh_config) for address in device or ["local"]]
+    if is_model(run) and samples:
+        raise RequestError("a model file has no evaluation set", "leave out `--samples`")
     if is_model(run):
         bench_model(run, devices, engine or [], (runs, seconds, threads), power, json)
     else:
@@ -107,9 +110,9 @@ def bench_run(
         summary.print_costs(bundle, counted)
         for each in found:
             summary.print_device(each, {name: arm.title for name, arm in bundle.manifest.arms.items()})
-    if missing:
+    if missing and not failures:
         raise ProblemsError(missing)
-    console.tell(failures)
+    console.tell([*failures, *missing])
     if failures:
         raise typer.Exit(1)
 
@@ -130,4 +133,5 @@ def bench_each(
             missing.append(Problem("", error.message, error.hint, missing=True))
         else:
             bundle.ledger.add(found[-1].figures)
+            missing += found[-1].missing
     return found, missing

@@ -28,6 +28,8 @@ class Questions:
     task: Task
     probes: list[dict[str, Array]]
     samples: Sequence[Sample]
+    whole: int
+    """Samples that the evaluation set has."""
 
     @property
     def inputs(self) -> list[dict[str, Array]]:
@@ -39,7 +41,8 @@ class Questions:
 def questions(bundle: Bundle, samples: int | None = None) -> Questions:
     """Of a bundle, or the first `samples` of its set. Raises RequestError or MissingError without its task or data."""
     graph, task = Graph(read_model(bundle.path / "graph.onnx")), bundled_task(bundle)
-    return Questions(bundle, graph, task, read_probes(bundle.path / "probes.npz")[0], task.evalset()[:samples])
+    probes, whole = read_probes(bundle.path / "probes.npz")[0], task.evalset()
+    return Questions(bundle, graph, task, probes, whole[:samples], len(whole))
 
 
 def judge(asked: Questions, subject: str, outputs: Sequence[dict[str, Array]]) -> tuple[Hop, Scores]:

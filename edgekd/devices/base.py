@@ -72,7 +72,7 @@ class Device(ABC):
         """
         with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
             models = [(w.name, w.runner, w.model, w.options) for w in works]
-            write_job(Path(folder), models, inputs, tasks, self.limits)
+            write_job(Path(folder), models, inputs, tasks, self.limits.beside(tasks))
             self.carry_out(Path(folder), say)
             return read_result(Path(folder), self.name)
 

@@ -12,10 +12,11 @@ from edgekd.backends.registry import backend, is_installed
 from edgekd.devices import answers, measure
 from edgekd.devices.base import Device, Probe, Say, Timing, Work, silent
 from edgekd.devices.local import Local, can_run, how_to_get, is_board
-from edgekd.errors import Problem, RequestError, nearest
+from edgekd.errors import MissingError, Problem, RequestError, nearest
 from edgekd.evidence import Bundle, Figure
 from edgekd.graph.model import Array, Graph, read_model
 from edgekd.resources import sha256
+from edgekd.schema.target import Reach
 from edgekd.verify.gates import Gate, latency_gates
 
 
@@ -28,6 +29,8 @@ class Benched:
     figures: list[Figure] = field(default_factory=list)
     gates: list[Gate] = field(default_factory=list)
     notes: list[Problem] = field(default_factory=list)
+    missing: list[Problem] = field(default_factory=list)
+    """What kept an engine from running there."""
 
 
 def engines_of(bundle: Bundle, named: Sequence[str], device: Device) -> list[str]:
@@ -51,7 +54,8 @@ def bench(
     """Engines of a bundle on a device: latency, memory and energy beside the FP32 twin where the device is the target,
     and the answers to probes and evaluation set, or its first `samples`, everywhere.
 
-    Raises MissingError where the device cannot be reached or cannot run an engine.
+    An engine that cannot run there does not keep the others from it. Raises MissingError where the device cannot be
+    reached.
     """
     asked = answers.questions(bundle, samples)
     say(f"state of {device.name}")
@@ -59,6 +63,8 @@ def bench(
     found = Benched(device.name, probe.host)
     if reason := not_target(device, probe, bundle):
         found.notes.append(Problem("", reason))
+    if len(asked.samples) < asked.whole:
+        found.notes.append(Problem("", f"scores are of the first {len(asked.samples)} of {asked.whole} samples"))
     for name in engines:
         artifact = read_artifact(bundle.path / "artifacts" / name)
         if isinstance(device, Local) and (artifact.runner is None or not can_run(artifact.runner)):
@@ -66,16 +72,25 @@ def bench(
             found.notes.append(Problem(name, "does not run here", hint))
             continue
         timed = not reason and bundle.manifest.engines[name].role == "target"
-        _run(asked, name, artifact, device, timing if timed else None, power and probe.power, found, say)
+        try:
+            _run(asked, name, artifact, device, timing if timed else None, power and probe.power, found, say)
+        except MissingError as error:
+            found.missing.append(Problem(name, error.message, error.hint, missing=True))
     return found
 
 
 def not_target(device: Device, probe: Probe, bundle: Bundle) -> str:
     """Why speed on this device says nothing about the target's; empty where it does."""
     board = bundle.manifest.target.board
-    same = is_board(board.reach) if isinstance(device, Local) else probe.machine in board.reach.machines
-    what = "this host" if isinstance(device, Local) else f"`{device.name}`"
+    same = is_board(board.reach) if isinstance(device, Local) else is_such(board.reach, probe)
+    what = "this host" if isinstance(device, Local) else f"`{device.name}` ({probe.state.model or probe.machine})"
     return "" if same else f"no latency: {what} is not a {board.title}, and its speed says nothing about one"
+
+
+def is_such(reach: Reach, probe: Probe) -> bool:
+    """Whether a machine is what a descriptor describes: of its kind, and of its model where it names some."""
+    named = not reach.models or any(model in probe.state.model for model in reach.models)
+    return probe.machine in reach.machines and named
 
 
 def _run(

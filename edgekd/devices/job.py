@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import platform
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,17 @@ LOCK = "/tmp/edgekd-device.lock"
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds: to wait for a device in use, for a job, and until a job ends whose host is gone."""
+    """Seconds: to wait for a device in use, for a job beside its windows, and until one ends whose host is gone."""
 
     wait: float = 0.0
     timeout: float = 3600.0
     lease: float = 300.0
     lock: str = LOCK
+
+    def beside(self, tasks: Sequence[Mapping[str, Any]]) -> Limits:
+        """These, and the time that the tasks are told to take, where every model is timed by itself."""
+        told = sum((t.get("idle", 0) + t.get("seconds", 0)) * len(t.get("models", (1,))) for t in tasks)
+        return replace(self, timeout=self.timeout + told)
 
 
 @dataclass(frozen=True)
@@ -63,10 +69,18 @@ def write_job(
         (folder / f"{runner}.py").symlink_to(RUNNERS / f"{runner}.py")
     np.savez(folder / "inputs.npz", **{f"{i}/{k}": v for i, row in enumerate(inputs) for k, v in row.items()})  # type: ignore[arg-type]
     times = {"wait": limits.wait, "timeout": limits.timeout, "lease": limits.lease}
-    job = {"who": f"{getpass.getuser()}@{platform.node()}", "lock": limits.lock, "limits": times}
+    job = {"who": f"{_user()}@{platform.node()}", "lock": limits.lock, "limits": times}
     text = json.dumps(job | {"models": listed, "tasks": list(tasks)})
     (folder / "job.json").write_text(text, encoding="utf-8")
     (folder / "lease").touch()
+
+
+def _user() -> str:
+    """Who measures; a container may run as a number without a name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
 
 
 def read_result(folder: Path, device: str) -> Result:
@@ -105,7 +119,7 @@ def explain(kind: str, message: str, device: str) -> tuple[str, str]:
         "disk": ("has a full disk: {}", "make room there, or name a folder elsewhere: `?folder=PATH`"),
         "model": ("does not run the model: {}", "compare the runtime's version there with that which compiled it"),
         "killed": ("ended the job: {}", "memory may be short there; look into its system log"),
-        "timeout": ("was too slow: {}", "measure less: `--runs`, `--seconds`"),
+        "timeout": ("was too slow: {}", "ask for less: `--runs`, `--seconds`, `--samples`"),
         "lease": ("ended the job: {}", "see whether the connection is stable"),
     }.get(kind, ("ended the job: {}", ""))
     return f"`{device}` " + sentence.format(message), hint

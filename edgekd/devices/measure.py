@@ -142,7 +142,7 @@ def _energy(measured: Measured, work: Work) -> Iterator[Figure]:
     found = measured.energy.get(work.name, [])
     whole = headline(found)
     for energy in found:
-        method = f"{energy.rail}: trapezoids over {energy.load_window:.0f} s of runs, less the mean power of "
+        method = f"{energy.rail}: energy over {energy.load_window:.0f} s of runs, less the mean power of "
         yield _figure(
             measured, work, name="energy" if energy is whole else f"energy on {energy.rail}",
             value=energy.net, unit="J", n=round(energy.inferences), details=asdict(energy),

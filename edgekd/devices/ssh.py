@@ -23,7 +23,8 @@ LEAST_PYTHON = (3, 8)
 
 PREPARE = """
 command -v "$1" >/dev/null 2>&1 || { echo absent; exit 0; }
-"$1" -c 'import sys; sys.stdout.write(".".join(map(str, sys.version_info[:3])) + "\\n")'
+version=$("$1" -c 'import sys; print(".".join(map(str, sys.version_info[:3])))' 2>/dev/null)
+case "$version" in [0-9]*.[0-9]*.[0-9]*) echo "$version" ;; *) echo broken; exit 0 ;; esac
 "$1" -c 'import numpy' >/dev/null 2>&1 && echo numpy || echo none
 base="${2:-${TMPDIR:-/tmp}}"
 find "$base" -maxdepth 1 -name 'edgekd.*' -user "$(id -un)" -mmin +1440 -exec rm -rf {} + 2>/dev/null
@@ -91,7 +92,7 @@ class Ssh(Device):
             try:
                 self._send(place, folder, say)
                 link.insist(lambda: link.run(START, place.python, place.folder), PATIENCE)
-                self._wait(place, say)
+                self._wait(place, json.loads((folder / "job.json").read_text(encoding="utf-8"))["limits"], say)
                 self._fetch(place, folder)
             finally:
                 with suppress(EdgekdError):
@@ -103,6 +104,9 @@ class Ssh(Device):
         version, *rest = out.decode().split("\n")
         if version == "absent":
             raise MissingError(f"`{self.name}` has no `{self.python}`", "install Python 3 there, or add `?python=PATH`")
+        if version == "broken":
+            hint = "see what it says there, or name another: `?python=PATH`"
+            raise MissingError(f"`{self.python}` on `{self.name}` does not start as Python", hint)
         place = Place(link, self.python, rest[1])
         try:
             self._check(version, rest[0])
@@ -145,9 +149,9 @@ class Ssh(Device):
                     ) from None
                 raise
 
-    def _wait(self, place: Place, say: Say) -> None:
+    def _wait(self, place: Place, limits: dict[str, float], say: Say) -> None:
         """Look after the job until it is done, ever more seldom, so as not to disturb it."""
-        deadline = time.monotonic() + self.limits.wait + self.limits.timeout + GRACE
+        deadline = time.monotonic() + limits["wait"] + limits["timeout"] + GRACE
         pause, told = 0.2, ""
         while True:
             state, _, progress = self._ask(place, LOOK, place.folder).decode().partition("\n")

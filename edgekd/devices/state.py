@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ _THROTTLED = {
 }  # fmt: skip
 """Bits of a Raspberry Pi's `get_throttled`; the same shifted by 16 tell that it happened since boot (its manual)."""
 _CLOCK = re.compile(r"^(cpu\d+:|GPU|EMC)\s.*?MaxFreq=(\d+).*?CurrentFreq=(\d+)", re.MULTILINE)
+_THROTTLE_COUNTS = ("package_throttle_count", "_event_cnt")
 _UNIT = {"cpu": 1e3, "GPU": 1e6, "EMC": 1e6}
 """What `jetson_clocks` counts in, per MHz: kHz for CPUs, Hz for the others."""
 
@@ -94,7 +95,7 @@ def parse(raw: Mapping[str, Any]) -> State:
         temperatures=_temperatures(files, said),
         power_mode=_power_mode(said.get("nvpmodel", "")),
         throttled=_throttled(said.get("throttled", "")),
-        throttle_events=sum(int(t) for name in ("package_throttle_count", "_event_cnt") for t in _texts(files, name)),
+        throttle_events=sum(int(t) for name in _THROTTLE_COUNTS for t in _texts(files, name) if t.isdigit()),
         load=float((files.get("/proc/loadavg", "") or "0").split()[0]),
         memory_bytes=int(memory.get("MemTotal", 0)) * 1024,
         free_bytes=int(memory.get("MemAvailable", 0)) * 1024,
@@ -130,6 +131,8 @@ def _clocks(files: Mapping[str, str], said: Mapping[str, str]) -> dict[str, Cloc
     found = dict(_kernel_clocks(files))
     cpus: list[Clock] = []
     for name, top, now in _CLOCK.findall(said.get("jetson_clocks", "")):
+        if not int(top):  # its block is off
+            continue
         unit = _UNIT[name[:3]]
         clock = Clock(float(now) / unit, float(top) / unit, float(top) / unit)
         if name.startswith("cpu"):
@@ -147,13 +150,23 @@ def _kernel_clocks(files: Mapping[str, str]) -> Iterator[tuple[str, Clock]]:
         if name.endswith("/scaling_cur_freq"):
             folder = name.rsplit("/", 1)[0]
             allowed, limit = (files.get(f"{folder}/{file}", text) for file in ("scaling_max_freq", "cpuinfo_max_freq"))
-            cores.append(Clock(*(float(value) / 1e3 for value in (text, limit, allowed))))
+            cores += _clock((text, limit, allowed), 1e3)
     if cores:
         yield "CPU", min(cores, key=lambda clock: clock.now / clock.limit)
     for name, text in files.items():
         if name.endswith("/cur_freq"):
-            top = float(files.get(name.replace("cur_freq", "max_freq"), text)) / 1e6
-            yield "GPU", Clock(float(text) / 1e6, top, top)
+            top = files.get(name.replace("cur_freq", "max_freq"), text)
+            yield from (("GPU", clock) for clock in _clock((text, top, top), 1e6))
+
+
+def _clock(texts: Sequence[str], unit: float) -> list[Clock]:
+    """Now, limit and allowed; none where one is no number (`<unknown>` in virtual machines), or the limit 0.
+
+    `unit`: what counts in a MHz.
+    """
+    if not all(text.isdigit() for text in texts) or not int(texts[1]):
+        return []
+    return [Clock(*(int(text) / unit for text in texts))]
 
 
 def _temperatures(files: Mapping[str, str], said: Mapping[str, str]) -> dict[str, float]:

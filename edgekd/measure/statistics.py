@@ -32,9 +32,8 @@ def resampled(rows: Rows, statistic: Callable[[Rows], float], draws: int, seed: 
     (circular block bootstrap, Politis and Romano 1992): for series whose neighbours resemble each other.
     """
     rng, n = np.random.default_rng(seed), len(rows)
-    starts = rng.integers(0, n, (draws, -(-n // block)))
-    picks = ((starts[:, :, None] + np.arange(block)) % n).reshape(draws, -1)[:, :n]
-    return np.array([statistic(rows[pick]) for pick in picks])
+    starts, steps = rng.integers(0, n, (draws, -(-n // block))), np.arange(block)
+    return np.array([statistic(rows[((start[:, None] + steps) % n).ravel()[:n]]) for start in starts])
 
 
 def middle(values: Rows) -> tuple[float, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +40,13 @@ def devices(figures: Sequence[Figure]) -> list[Measured]:
     for figure in figures:
         if figure.device:
             found.setdefault(figure.device, {})[figure.name, figure.subject] = figure
-    return [Measured(name, next(reversed(latest.values())).host, latest) for name, latest in found.items()]
+    return [Measured(name, _machine(latest.values()), latest) for name, latest in found.items()]
+
+
+def _machine(figures: Collection[Figure]) -> str:
+    """What a device is, as its state tells it, or who answered; all of them where its speed was got in several."""
+    told = [f.host for f in figures if f.name == "latency"] or [[*figures][-1].host]
+    return "; ".join(dict.fromkeys(told))
 
 
 def rows(measured: Sequence[Measured], titles: Titles, metric: str, unit: str) -> list[dict[str, Any]]:
@@ -60,7 +66,7 @@ def _lines(device: Measured, titles: Titles, metric: str, unit: str) -> Iterator
         "speed-up": lambda f: f"{f.value:.2f} ×",
         "peak memory": lambda f: f"{f.value / 2**20:.1f} MiB",
         "energy": lambda f: f"{f.value * 1e3:.3g} mJ above idle",
-        metric: lambda f: f"{f.value:.3f}{unit}",
+        metric: lambda f: f"{f.value:.3f}{unit}, n = {f.n}",
         "parity": lambda f: f"{f.value:.3%}",
     }
     for form, text in forms.items():

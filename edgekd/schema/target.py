@@ -144,6 +144,9 @@ class Reach(Strict):
 
     transport: Literal["local", "ssh"] = Field(description="`local`: this host; `ssh`: over the network.")
     machines: tuple[str, ...] = Field(description="`uname -m` of hosts that are such a board.")
+    models: tuple[str, ...] = Field(
+        (), description="Names that such a board has in its device tree, each a part of it; none: any such host."
+    )
 
 
 class Board(Strict):

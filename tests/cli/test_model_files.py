@@ -48,5 +48,8 @@ def test_an_unknown_engine_and_a_file_without_pairs(cli, tmp_path):
     done = cli("bench", path, "--engine", "openvin")
     assert done.returncode == 2
     assert "did you mean `openvino`?" in done.stderr
+    done = cli("bench", path, "--samples", "3")
+    assert done.returncode == 2
+    assert "a model file has no evaluation set" in done.stderr
     timed = json.loads(cli("bench", float_net(tmp_path / "f.onnx"), "--runs", "10", "--no-power", "--json").stdout)
     assert not [f for f in timed["figures"] if f["subject"].startswith("float, ")]

@@ -11,16 +11,20 @@ import numpy as np
 import pytest
 from edgekd.backends.base import read_artifact
 from edgekd.devices import measure
-from edgekd.devices.base import Timing, Work
+from edgekd.devices.base import Probe, Timing, Work
+from edgekd.devices.bench import is_such
 from edgekd.devices.local import Local
 from edgekd.devices.measure import figures, kind_of, measure_works
+from edgekd.devices.state import parse
 from edgekd.evidence import Bundle
 from edgekd.graph.model import Graph, read_model
+from edgekd.schema.targets import find_target
 from edgekd.verify.check import read_probes
 from edgekd.verify.engines import DeviceEngine
 from edgekd.verify.search import check_engine
 
 from tests.devices.jobs import IMAGES, model
+from tests.devices.recorded import place, state
 from tests.runners.boards import recorded_trtexec
 
 SHORT = ("--runs", "20", "--no-power")
@@ -48,8 +52,21 @@ def test_stand_ins_answer_on_a_device_but_are_not_timed(jetson, server, cli, cop
     assert "is not a NVIDIA Jetson" in told["notes"][0]
     assert there["psnr"]["details"] == {k: here["psnr", "onnxruntime"].details[k] for k in there["psnr"]["details"]}
     assert there["psnr"]["n"] == 3
+    assert told["notes"][1] == "scores are of the first 3 of 4 samples"
     assert there["parity"]["value"] > 0.9
     assert there["psnr"]["device"] == server.url
+    assert not server.left()
+
+
+def test_an_engine_that_does_not_run_there_costs_the_others_nothing(jetson, server, cli, copy):
+    """Without TensorRT the stand-in's figures are kept, and what lacks is told."""
+    run = copy(jetson)
+    args = ("--device", address(server), "--ssh-config", server.config, "--samples", "2")
+    done = cli("bench", run, *args, "--engine", "tensorrt", "--engine", "onnxruntime", *SHORT)
+    assert done.returncode == 3
+    assert "error: tensorrt: " in done.stderr
+    assert "trtexec is not here" in done.stderr
+    assert {"psnr", "parity"} <= {f.name for f in Bundle(run).ledger.read() if f.device == server.url}
     assert not server.left()
 
 
@@ -79,8 +96,10 @@ def test_worse_answers_than_the_reference_fail_a_gate(jetson, cli, copy):
         if (figure["name"], figure["subject"]) == ("psnr", jetson.bundle.manifest.recipe.ship):
             figure["details"] = {sample: value + 1 for sample, value in figure["details"].items()}
     ledger.write_text("".join(json.dumps(figure) + "\n" for figure in figures))
-    done = cli("bench", run, "--engine", "onnxruntime", *SHORT)
+    away = ("--device", "local", "--device", "ssh://nowhere.invalid")
+    done = cli("bench", run, "--engine", "onnxruntime", *away, *SHORT)
     assert done.returncode == 1
+    assert "has a name that is not known" in done.stderr
     assert re.search(r"onnxruntime on local: change from the integer reference, mean: -(0\.99|1\.0)", done.stderr)
 
 
@@ -144,6 +163,21 @@ def test_a_kit_on_a_board_that_replays_recordings_is_simulated(jetson, cli, copy
     assert ("speed-up over fp32", "tensorrt") in names
     assert not any(name == "peak memory" for name, _ in names)
     assert "simulated" in (run / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("board", "recording"), [("raspberry-pi-5", "raspberry-pi-5"), ("jetson", "orin-nano-jetpack-6")]
+)
+def test_speed_is_that_of_the_named_board_alone(tmp_path, monkeypatch, board, recording):
+    """What is an aarch64 machine too, but another board, or tells nothing of itself, is not the target."""
+    reach = find_target(board).board.reach
+    others = {"raspberry-pi-5", "orin-nano-jetpack-6", "agx-orin-jetpack-7"} - {recording}
+    for name in (recording, *others):
+        place(tmp_path / name, name, monkeypatch)
+        probe = Probe("", "aarch64", state(tmp_path / name), power=False)
+        assert is_such(reach, probe) is (name == recording)
+    assert not is_such(reach, Probe("", "aarch64", parse({}), power=False))
+    assert not is_such(reach, Probe("", "x86_64", state(tmp_path / recording), power=False))
 
 
 def test_what_replays_recordings_measures_nothing():

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from edgekd.devices import job
 from edgekd.devices.base import Timing, Work
 from edgekd.devices.job import Limits, write_job
 from edgekd.devices.local import Local
@@ -172,3 +173,22 @@ def test_two_at_once(tmp_path):
     (third / "lease").unlink()
     agent.wait(30)
     patient.wait(30)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody without a name")
+def test_a_user_without_a_name(monkeypatch):
+    """As in a container that runs as a number."""
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    if not (child := os.fork()):
+        os.setuid(54321)
+        told = job._user()
+        os._exit(0 if told == "user 54321" else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_who_asks_for_hours_gets_them():
+    """A second net timed for as long, where the runtime is its own clock, and both windows of power."""
+    tasks = [{"task": "state"}, {"task": "time", "models": ["a", "b"], "seconds": 7200}]
+    assert Limits(timeout=60).beside(tasks).timeout == 60 + 2 * 7200
+    assert Limits(timeout=60).beside([{"task": "power", "model": "a", "idle": 30, "seconds": 30}]).timeout == 120

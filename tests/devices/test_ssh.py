@@ -113,6 +113,16 @@ def test_no_host_there(server, tmp_path):
         server.device(config=tmp_path / "bad").probe()
 
 
+def test_what_is_no_python(server):
+    """Like a pyenv shim without a version: it is there, and fails."""
+    before = server.left()
+    with pytest.raises(MissingError, match=r"`/bin/false` on `ssh.*` does not start as Python"):
+        server.device(python="/bin/false").probe()
+    with pytest.raises(MissingError, match="does not start as Python"):
+        server.device(python="/bin/echo").probe()
+    assert server.left() == before
+
+
 def test_no_python_no_numpy_no_runtime(server, work):
     with pytest.raises(MissingError, match="has no `/no/python`"):
         server.device(python="/no/python").probe()

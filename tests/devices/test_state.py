@@ -94,6 +94,26 @@ def test_a_board_that_tells_nothing():
     assert changed(found, found) == []
 
 
+CPU = "/sys/devices/system/cpu/cpu0/cpufreq"
+
+
+@pytest.mark.parametrize(
+    ("files", "commands"),
+    [
+        ({f"{CPU}/scaling_cur_freq": "<unknown>", f"{CPU}/cpuinfo_max_freq": "2400000"}, {}),
+        ({f"{CPU}/scaling_cur_freq": "0"}, {}),
+        ({f"{CPU}/scaling_cur_freq": "800000", f"{CPU}/scaling_max_freq": "<unknown>"}, {}),
+        ({"/sys/devices/system/cpu/cpu0/thermal_throttle/package_throttle_count": "?"}, {}),
+        ({"/sys/class/devfreq/17000000.gpu/cur_freq": "off"}, {}),
+        ({}, {"jetson_clocks": "cpu4: Online=0 Governor=schedutil MinFreq=0 MaxFreq=0 CurrentFreq=0 IdleStates: c7=0"}),
+    ],
+)
+def test_a_board_that_tells_no_numbers(files, commands):
+    found = parse({"files": files, "commands": commands})
+    assert found.clocks == {}
+    assert found.warnings() == []
+
+
 def test_this_machine():
     """What every Linux has, as it is."""
     found = parse(json.loads(json.dumps(board.read())))

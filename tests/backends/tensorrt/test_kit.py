@@ -24,6 +24,7 @@ from onnx import helper
 from tests.graph.graphs import build, conv_graph
 from tests.runners.boards import RECORDED, recorded_trtexec
 
+KIT = Path(rules.__file__).parents[1] / "kit"
 NAMES = ("int8", "int8-fp16", "float", "float-fp16")
 
 RNG = np.random.default_rng(0)
@@ -133,6 +134,17 @@ def test_the_kit_explains_itself(kit):
     assert "--stronglyTyped" in text
     assert "TensorRT 11" in text
     assert "@" not in text
+
+
+@pytest.mark.parametrize(("given", "code"), [(3.0, 0), (3.1, 0), (2.0, 1)])
+def test_a_single_value_is_compared_with_itself(tmp_path, given, code):
+    """It has no deviation to be measured by."""
+    np.array([3.0], "<f4").tofile(tmp_path / "expected-0-0.bin")
+    (tmp_path / "probes.json").write_text('[{"inputs": {}, "expected": {"y": "expected-0-0.bin"}}]')
+    (tmp_path / "output.json").write_text(f'[{{"name": "y", "dimensions": "1x1", "values": [{given}]}}]')
+    shutil.copy(KIT / "check.py", tmp_path)
+    done = subprocess.run([sys.executable, tmp_path / "check.py", tmp_path / "output.json"], check=False)
+    assert done.returncode == code
 
 
 def test_compile_refuses_what_check_refuses(tmp_path):
