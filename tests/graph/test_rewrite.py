@@ -7,6 +7,7 @@ from edgekd.errors import RequestError
 from edgekd.graph import golden
 from edgekd.graph.model import Graph, with_constants
 from edgekd.graph.rewrite import (
+    copied_upsampling,
     float_biases,
     half_floats,
     integer_biases,
@@ -107,3 +108,17 @@ def test_opsets_with_another_meaning_are_refused():
     assert packed.opset == 21
     with pytest.raises(RequestError, match="not valid in opset 20"):
         with_opset(packed, 20)
+
+
+@pytest.mark.parametrize(("scale", "copied"), [(2.0, True), (2.25, False)])
+def test_only_whole_scales_are_copies(scale, copied):
+    """Two rows by 2.25 become four, but the third still shows the first row: floor(2 / 2.25) is 0."""
+    how = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    nodes = [*pair("x", "image"), helper.make_node("Resize", ["x", "", "by"], ["r"], **how), *pair("restored", "r")]
+    known = {"s": np.float32(0.1), "z": np.uint8(0), "by": np.array([1, 1, scale, scale], np.float32)}
+    graph = build(nodes, known, (1, 3, 2, 2), (1, 3, 4, 4))
+    rewritten = Graph(copied_upsampling(graph))
+    assert any(n.op_type == "Concat" for n in rewritten.nodes) is copied
+    image = np.random.default_rng(0).uniform(0, 20, (1, 3, 2, 2)).astype(np.float32)
+    before, after = (reference(g, {"image": image})["restored"] for g in (graph, rewritten))
+    np.testing.assert_array_equal(before, after)
