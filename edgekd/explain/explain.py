@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from edgekd.explain.costs import Costs
+from edgekd.explain.costs import QUANTIZING, Costs
 from edgekd.explain.findings import Finding, Kind
 from edgekd.graph.alternatives import ALTERNATIVES
 from edgekd.graph.cost import macs
@@ -135,7 +135,7 @@ def _pairs(costs: Costs, found: Sequence[Finding]) -> Iterator[Finding]:
     graph = costs.graph
     counted = {x.name for f in found for x in costs.pairs_around(f.tensors)}
     ends = {n for name in graph.inputs for r in graph.readers.get(name, []) for n in r.output} | {*graph.outputs}
-    pairs = [x for x in costs.layers if costs.kind(x) == "quantize and dequantize" and not ends & {*x.nodes}]
+    pairs = [x for x in costs.layers if costs.kind(x) == QUANTIZING and not ends & {*x.nodes}]
     if rest := [x for x in pairs if x.name not in counted]:
         worst, ms = max(rest, key=lambda x: x.ms), sum(x.ms for x in rest)
         what = f"{len(rest)} layers only quantize or dequantize"

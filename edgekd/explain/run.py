@@ -17,7 +17,7 @@ from edgekd.devices.local import open_session
 from edgekd.errors import EdgekdError
 from edgekd.explain.costs import Costs
 from edgekd.explain.explain import measured, static
-from edgekd.explain.findings import Explanation
+from edgekd.explain.findings import UNRULED, Explanation
 from edgekd.graph.executed import as_ran, int8_proof
 from edgekd.graph.model import Array, Graph, read_model
 from edgekd.graph.reasons import Reason
@@ -28,7 +28,8 @@ Inputs = dict[str, Array]
 
 def explain_static(graph: Graph, engine: str, machines: Sequence[str], why: str) -> Explanation:
     """By the engine's rules alone. Raises RequestError for an unknown engine."""
-    return Explanation(engine, "static rules", static(graph, reasons_of(engine, graph, machines)), note=why)
+    tool = "static rules" if isinstance(backend(engine), Explains) else UNRULED
+    return Explanation(engine, tool, static(graph, reasons_of(engine, graph, machines)), note=why)
 
 
 def reasons_of(engine: str, graph: Graph, machines: Sequence[str]) -> list[Reason]:

@@ -88,3 +88,16 @@ def test_a_layer_slower_than_its_float_twin():
     assert (found.tensor, found.saving) == ("first", 0.5)
     shares = costs(ran("first", ms=1.0), ran("second", ms=1.0)).shares(twin)
     assert [(s.what, s.layers, s.ms, s.float_ms) for s in shares] == [("weighted, int8, convolutions 3x3", 2, 2.0, 2.5)]
+
+
+def test_each_layer_of_the_twin_counts_once_and_where_its_work_is():
+    """A pair's second tensor has the name that the twin's convolution makes: its time is not the pair's."""
+    layers = (
+        ran("x", "f32", kind="QuantizeLinear"),
+        ran("y", kind="DequantizeLinear"),
+        ran("first", ms=1.0),
+        ran("second", ms=2.0),
+    )
+    twin = costs(ran("first", "f32", 3.0, "Conv", ("first", "y")), ran("second", "f32", 4.0, "Conv"))
+    shares = {s.what: s.float_ms for s in costs(*layers).shares(twin)}
+    assert shares == {"weighted, int8, convolutions 3x3": 7.0, "quantize and dequantize": None}
