@@ -14,6 +14,8 @@ from edgekd.errors import MissingError, RequestError
 from edgekd.graph.images import SUFFIXES, as_array
 from edgekd.graph.resize import Picture
 
+ALWAYS = (".gif", ".apng")
+"""What animations alone are called; other suffixes are of stills, too."""
 ANIMATED = ("GIF", "PNG", "WEBP")
 """Pillow's formats whose pictures follow each other in time; those of a TIFF are pages."""
 Write = Callable[[Picture], None]
@@ -31,7 +33,7 @@ class Movie:
 
 def open_movie(path: Path, limit: int | None = None) -> Movie | None:
     """What moves in a file or comes from a camera, at most `limit` pictures; None for a still picture."""
-    if not ffmpeg.is_camera(path) and path.suffix.lower() in (*SUFFIXES, ".gif", ".apng"):
+    if not ffmpeg.is_camera(path) and path.suffix.lower() in (*SUFFIXES, *ALWAYS):
         return _animation(path, limit)
     if not path.exists():
         raise MissingError(f"`{path}` does not exist")

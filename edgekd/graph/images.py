@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,11 +32,11 @@ def find_data(name: str) -> Path:
     return folder("calibration") / shipped if shipped != name else Path(name)
 
 
-def picture_files(name: str) -> list[Path]:
+def picture_files(name: str, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
     """The picture files of a folder, sorted by name."""
-    files = sorted(p for p in find_folder(name).iterdir() if p.suffix.lower() in SUFFIXES)
+    files = sorted(p for p in find_folder(name).iterdir() if p.suffix.lower() in suffixes)
     if not files:
-        raise MissingError(f"data folder `{name}` holds no picture", f"edgekd reads {', '.join(SUFFIXES)}")
+        raise MissingError(f"data folder `{name}` holds no picture", f"edgekd reads {', '.join(suffixes)}")
     return files
 
 

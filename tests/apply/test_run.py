@@ -138,6 +138,26 @@ def test_an_animation_stays_one(suffix, tmp_path):
     assert short.frames == 2
 
 
+def test_a_folder_does_not_fill_with_its_own_answers(folder, tmp_path, monkeypatch):
+    """Animations are answered where they lie among pictures, and their answers go where the others' do."""
+    monkeypatch.chdir(tmp_path)
+    frames = [Image.fromarray(noise(24, 32, seed)) for seed in range(2)]
+    for name in ("9.gif", "9.webp"):
+        frames[0].save(folder / name, save_all=True, append_images=frames[1:])
+    before = sorted(path.name for path in folder.iterdir())
+    wrote = [str(outcome.wrote) for outcome in apply(NEGATIVE, [folder], None)]
+    assert wrote == [f"out/{name}" for name in before]
+    assert sorted(path.name for path in folder.iterdir()) == before
+
+
+@pytest.mark.parametrize("size", [(24, 32), (10, 10), (50, 60)])
+def test_tiles_of_another_size_are_refused(size, tmp_path):
+    """Answers twice as large would be cut, or laid in wrong places."""
+    larger = model(ImageOutput(name="y", mean=HALF, std=HALF), run=lambda x: {"y": x["x"].repeat(2, 2).repeat(2, 3)})
+    with pytest.raises(RequestError, match=r"`y` has \(48, 64\) pixels, so tiles of \(24, 32\)"):
+        list(apply(larger, [save(tmp_path / "a.png", noise(*size))], None))
+
+
 def test_a_picture_must_have_the_size_where_nothing_is_resized(tmp_path):
     strict = model(ImageOutput(name="y", mean=HALF, std=HALF), run=NEGATIVE.run, resize="none")
     with pytest.raises(RequestError, match="the network takes"):
