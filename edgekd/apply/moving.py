@@ -11,7 +11,7 @@ from PIL import Image, ImageSequence
 
 from edgekd.apply import ffmpeg
 from edgekd.errors import MissingError, RequestError
-from edgekd.graph.images import SUFFIXES, as_array
+from edgekd.graph.images import SUFFIXES, UNDECODED, as_array, decoding
 from edgekd.graph.resize import Picture
 
 ALWAYS = (".gif", ".apng")
@@ -48,7 +48,7 @@ def open_movie(path: Path, limit: int | None = None) -> Movie | None:
 
 
 def _animation(path: Path, limit: int | None) -> Movie | None:
-    with suppress(OSError), Image.open(path) as image:
+    with suppress(*UNDECODED), Image.open(path) as image:
         found: int = getattr(image, "n_frames", 1)
         if image.format in ANIMATED and found > 1:
             count = min(found, limit or found)
@@ -57,9 +57,13 @@ def _animation(path: Path, limit: int | None) -> Movie | None:
 
 
 def _pictures(path: Path, count: int) -> Generator[Picture, None, None]:
+    """Decoded one at a time; what goes wrong with them elsewhere is not the file's fault."""
     with Image.open(path) as image:
-        for frame, _ in zip(ImageSequence.Iterator(image), range(count), strict=False):
-            yield as_array(frame)
+        for i in range(count):
+            with decoding(path):
+                image.seek(i)
+                picture = as_array(image)
+            yield picture
 
 
 @contextmanager

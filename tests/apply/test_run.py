@@ -1,6 +1,8 @@
 """What is named is answered and written; networks here are ones whose answers are known beforehand."""
 
 import json
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +64,22 @@ def test_what_fails_does_not_stop_the_rest(folder, tmp_path):
     assert outcomes[1].where.endswith("1.png")
     assert outcomes[4].missing
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["0.png", "2.png", "3.png"]
+
+
+def test_damaged_animations_and_huge_pictures_are_told(folder, tmp_path):
+    """A GIF cut off in its second picture, and a PNG whose header promises 90,000 by 90,000 pixels."""
+    frames = [Image.fromarray(noise(40, 40, seed)) for seed in range(3)]
+    frames[0].save(folder / "cut.gif", save_all=True, append_images=frames[1:])
+    whole = (folder / "cut.gif").read_bytes()
+    (folder / "cut.gif").write_bytes(whole[: len(whole) // 2])
+    header = b"IHDR" + struct.pack(">IIBBBBB", 90000, 90000, 8, 2, 0, 0, 0)
+    png = (folder / "0.png").read_bytes()
+    (folder / "huge.png").write_bytes(png[:12] + header + struct.pack(">I", zlib.crc32(header)) + png[33:])
+    outcomes = list(apply(NEGATIVE, [folder], tmp_path / "out"))
+    failed = [Path(o.where).name for o in outcomes if isinstance(o, Problem)]
+    assert failed == ["cut.gif", "huge.png"]
+    assert len(outcomes) == 6
+    assert not (tmp_path / "out/cut.gif").exists()
 
 
 def test_one_that_fails_raises_its_error(tmp_path):
