@@ -49,6 +49,7 @@ def explain_here(graph: Graph, engine: str, options: dict[str, Any], inputs: Inp
     artifact, _, given = made[0]
     found = measured(costs, reasons_of(engine, given, (platform.machine(),)), *twin)
     ms, *float_ms = map(statistics.median, times)
+    whole = sum(layer.ms for layer in costs.layers)
     return Explanation(
         engine,
         artifact.tool,
@@ -57,8 +58,16 @@ def explain_here(graph: Graph, engine: str, options: dict[str, Any], inputs: Inp
         int8_proof(given, costs.layers),
         ms,
         float_ms[0] if float_ms else None,
-        ideal_ms=max(0.0, ms - sum(f.saving or 0.0 for f in found)),
+        ideal_ms=ideal(ms, whole, sum(f.saving or 0.0 for f in found)),
     )
+
+
+def ideal(ms: float, layers: float, saved: float) -> float:
+    """What is left of a whole inference when `saved` of its layers' time is, 0 at least; milliseconds. Ours.
+
+    Layers that add up to more than the whole, as a profiler's may, save in proportion.
+    """
+    return max(0.0, ms - saved * min(1.0, ms / layers if layers else 1.0))
 
 
 def _compiled(

@@ -3,6 +3,7 @@
 import pytest
 from edgekd.explain.costs import Costs
 from edgekd.explain.explain import AT_MOST, measured
+from edgekd.explain.run import ideal
 from edgekd.graph.executed import Ran
 from edgekd.graph.reasons import Reason
 
@@ -101,3 +102,23 @@ def test_each_layer_of_the_twin_counts_once_and_where_its_work_is():
     twin = costs(ran("first", "f32", 3.0, "Conv", ("first", "y")), ran("second", "f32", 4.0, "Conv"))
     shares = {s.what: s.float_ms for s in costs(*layers).shares(twin)}
     assert shares == {"weighted, int8, convolutions 3x3": 7.0, "quantize and dequantize": None}
+
+
+def test_a_pair_that_two_findings_read_counts_once():
+    """`x` is read by a float convolution and by an island beside it."""
+    middle = [op("Tanh", ("x",), "t"), op("Add", ("t", "t"), "u"), *pair("v", "u", "sm"), op("Relu")]
+    layers = (
+        ran("x", ms=0.5, kind="DequantizeLinear"), ran("first", "f32", 3.0, "Conv"), ran("t", "f32", 1.0, "Tanh"),
+        ran("u", "f32", 0.25, "Add"), ran("second"),
+    )  # fmt: skip
+    found = measured(costs(*layers, middle=middle), [Reason("float", "first", "why", "what to do", ("first",))])
+    assert {f.kind for f in found} == {"float layer", "float island"}
+    assert sum(f.ms for f in found) == pytest.approx(4.75)
+
+
+@pytest.mark.parametrize(
+    ("ms", "layers", "saved", "left"), [(10, 8, 3, 7), (2, 5.5, 2.75, 1), (10, 8, 12, 0), (1, 0, 0, 1)]
+)
+def test_what_is_left_is_a_part_of_the_whole(ms, layers, saved, left):
+    """A profiler that doubles every layer does not double the saving."""
+    assert ideal(ms, layers, saved) == pytest.approx(left)
