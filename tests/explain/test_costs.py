@@ -4,7 +4,7 @@ import pytest
 from edgekd.explain.costs import Costs
 from edgekd.explain.explain import AT_MOST, measured
 from edgekd.explain.run import ideal
-from edgekd.graph.executed import Ran
+from edgekd.graph.executed import Ran, int8_proof
 from edgekd.graph.reasons import Reason
 
 from tests.explain.nets import net, op
@@ -122,3 +122,11 @@ def test_a_pair_that_two_findings_read_counts_once():
 def test_what_is_left_is_a_part_of_the_whole(ms, layers, saved, left):
     """A profiler that doubles every layer does not double the saving."""
     assert ideal(ms, layers, saved) == pytest.approx(left)
+
+
+def test_what_no_layer_tells_of_is_no_proof():
+    """`second` has 16 inputs where `first` has 8: a third of the work is seen in int8."""
+    graph = net([op("Relu")])
+    proof = int8_proof(graph, [ran("first")])
+    assert (proof["weighted layers"], proof["of them in int8"]) == (2, 1)
+    assert proof["share of MACs in int8"] == pytest.approx(1 / 3, abs=1e-4)
