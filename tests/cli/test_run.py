@@ -115,4 +115,9 @@ def test_a_model_file_made_elsewhere(cli, tmp_path):
         likeliest[engine] = next(iter(told["answers"][0]["answers"]["logits"].items()))
     assert {label for label, _ in likeliest.values()} == {likeliest["reference"][0]}
     np.testing.assert_allclose([v for _, v in likeliest.values()], likeliest["reference"][1], atol=0.05)
+    (tmp_path / "io.json").write_text(record.model_dump_json().replace('"letterbox"', '"letterbx"'))
+    wrong = cli("run", path, "a.png", "--io", "io.json")
+    assert (wrong.returncode, "Traceback" in wrong.stderr) == (2, False)
+    assert "'letterbox'" in wrong.stderr
+    assert "not `letterbx`" in wrong.stderr
     assert "there is no engine `trt`" in cli("run", path, "a.png", "--engine", "trt").stderr
