@@ -11,10 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from edgekd.backends.base import Artifact, Explains, Job
+from edgekd.backends.base import Artifact, Explains, Job, last_words
 from edgekd.backends.registry import backend
 from edgekd.devices.local import open_session
-from edgekd.errors import EdgekdError
+from edgekd.errors import EdgekdError, RequestError
 from edgekd.explain.costs import Costs
 from edgekd.explain.explain import measured, static
 from edgekd.explain.findings import UNRULED, Explanation
@@ -76,8 +76,13 @@ def _compiled(
     """A graph's artifact, a session of it, and the graph as the engine was given it. Raises RequestError if refused."""
     maker = backend(engine)
     folder.mkdir()
-    artifact = maker.compile(Job(graph, graph, [inputs], []), maker.Options.model_validate(options), folder)
-    session = open_session(artifact.runner or "", folder / artifact.model, artifact.options)
+    try:
+        artifact = maker.compile(Job(graph, graph, [inputs], []), maker.Options.model_validate(options), folder)
+        session = open_session(artifact.runner or "", folder / artifact.model, artifact.options)
+    except EdgekdError:
+        raise
+    except Exception as error:  # each runtime raises its own kinds
+        raise RequestError(f"{engine} does not run it: {last_words(error)}") from error
     return artifact, session, as_given(artifact, folder, graph)
 
 

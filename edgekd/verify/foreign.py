@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from pydantic import ValidationError
 
-from edgekd.backends.base import Artifact, Job
+from edgekd.backends.base import Artifact, Job, last_words
 from edgekd.backends.registry import backend, is_installed
 from edgekd.devices.local import RUNNERS
 from edgekd.errors import MissingError, Problem, ProblemsError, RequestError
@@ -153,7 +153,6 @@ def _engines(path: Path, graph: Graph, folder: Path, notes: list[Problem]) -> It
         try:
             made: Artifact = maker.compile(Job(graph, graph, inputs, []), maker.Options(**options), out)
         except Exception as error:  # each runtime raises its own kinds
-            lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-            notes.append(Problem(name, f"does not run it: {lines[-1].strip()}"))
+            notes.append(Problem(name, f"does not run it: {last_words(error)}"))
             continue
         yield LocalEngine(name, made, out), rounding

@@ -99,3 +99,18 @@ def test_codes_of_litert_are_seen_as_codes(cli, tmp_path):
     shown = cli("explain", "net.onnx", "--engine", "litert", "--runs", "2")
     assert shown.returncode == 0, shown.stderr
     assert "2 of 2 weighted layers in int8, 100.0 % of the MACs" in shown.stdout
+
+
+def test_an_engine_that_fails_in_its_own_way_is_told(cli, tmp_path):
+    """An operator of nobody's: each runtime raises an error of its own kind, and the next engine is asked."""
+    graph = net([op("Relu")])
+    graph.model.opset_import.append(onnx.helper.make_opsetid("nobody", 1))
+    [relu] = [node for node in graph.model.graph.node if node.op_type == "Relu"]
+    relu.op_type, relu.domain = "Fancy", "nobody"
+    onnx.save(graph.model, tmp_path / "net.onnx")
+    shown = cli("explain", "net.onnx", "--runs", "2")
+    assert (shown.returncode, "Traceback" in shown.stderr) == (0, False)
+    assert shown.stdout.count("does not take it") == 3
+    alone = cli("explain", "net.onnx", "--engine", "onnxruntime")
+    assert (alone.returncode, "Traceback" in alone.stderr) == (2, False)
+    assert "onnxruntime does not run it: " in alone.stderr
