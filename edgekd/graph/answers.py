@@ -103,7 +103,8 @@ def decode_output(output: Array, spec: Output) -> Array:
     """One output without its batch axis, as the record says it is read."""
     if isinstance(spec, ImageOutput):
         return decode_picture(output, spec)
-    values: Array = output[0].astype(np.float32)
+    values: Array = np.asarray(output, np.float32)
+    values = values[0] if values.ndim else values  # a single number has no batch axis
     return activate(values.ravel(), spec.activation) if isinstance(spec, ClassesOutput) else values
 
 

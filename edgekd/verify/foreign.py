@@ -18,7 +18,7 @@ from edgekd.errors import MissingError, Problem, ProblemsError, RequestError
 from edgekd.graph import golden
 from edgekd.graph.golden import Rounding
 from edgekd.graph.model import Array, Graph, read_model, with_batch
-from edgekd.graph.records import guess_record, has_record, with_record
+from edgekd.graph.records import guess_record, has_record, misfits, with_record
 from edgekd.schema.io import IoRecord
 from edgekd.schema.load import problems_of
 from edgekd.verify.engines import LocalEngine
@@ -97,6 +97,8 @@ def _read(path: Path, record: Path | None) -> tuple[Graph, list[Problem]]:
         notes.append(Problem("", f"the file has no io record; guessed: {told}", "give your own with `--io`"))
     if {spec.name for spec in graph.io.inputs} != {*graph.inputs}:
         raise RequestError("the io record names other inputs than the graph has", "name them as the graph does")
+    if problems := misfits(graph, graph.io):
+        raise ProblemsError(problems)
     return graph, notes
 
 
