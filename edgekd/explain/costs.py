@@ -18,7 +18,7 @@ ALIKE = 1.5
 """How far apart two layers' shapes may be, in octaves, for one to be judged by the other; ours."""
 WEIGHTS = (1, 1, 1, 0.25)
 """Of output channels, inputs, window and places: the rate hardly depends on the last."""
-_PAIRS = (*PAIR, "FakeQuantize")
+_PAIRS = (*PAIR, "FakeQuantize", "QUANTIZE", "DEQUANTIZE")
 QUANTIZING = "quantize and dequantize"
 
 
@@ -47,12 +47,24 @@ class Costs:
         """Weighted or other, in int8 or float; or only quantizing, or added for its layout."""
         if layer.name in self._weighted:
             return "weighted, int8" if layer.is_int8 else "weighted, float"
-        operators = {self.graph.maker[n].op_type for n in layer.nodes if n in self.graph.maker}
+        operators = {self.graph.maker[n].op_type for n in self._makes(layer) if n in self.graph.maker}
         if layer.type in _PAIRS or (operators and operators <= set(_PAIRS)):
             return QUANTIZING
         if not operators:
             return "layout"
         return "other, int8" if layer.is_int8 else "other, float"
+
+    def _makes(self, layer: Ran) -> set[str]:
+        """What a layer names, and what else is made in it: LiteRT names codes alone."""
+        return {*layer.nodes, *self._owned.get(layer.name, ())}
+
+    @cached_property
+    def _owned(self) -> dict[str, list[str]]:
+        """The tensors of each layer, by its name."""
+        out: dict[str, list[str]] = {}
+        for tensor, layer in self.made.items():
+            out.setdefault(layer.name, []).append(tensor)
+        return out
 
     def shares(self, twin: Costs | None = None) -> list[Share]:
         """Time by class, weighted layers also by the form of their work, beside the float twin's; the longest first.

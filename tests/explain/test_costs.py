@@ -130,3 +130,10 @@ def test_what_no_layer_tells_of_is_no_proof():
     proof = int8_proof(graph, [ran("first")])
     assert (proof["weighted layers"], proof["of them in int8"]) == (2, 1)
     assert proof["share of MACs in int8"] == pytest.approx(1 / 3, abs=1e-4)
+
+
+def test_an_operator_that_is_named_by_its_codes_is_no_quantizer():
+    """As LiteRT names them: the product runs on codes and makes `v.q`."""
+    middle = [*pair("a", "first", "sm"), op("Mul", ("a", "a"), "u"), *pair("v", "u", "sm"), op("Relu", ("v",))]
+    given = costs(ran("first"), ran("v.q", kind="MUL"), ran("x.q", kind="QUANTIZE"), ran("second"), middle=middle)
+    assert [given.kind(layer) for layer in given.layers[1:3]] == ["other, int8", "quantize and dequantize"]
