@@ -9,16 +9,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from pydantic import ValidationError
 
-from edgekd.backends.base import Artifact, Job
+from edgekd.backends.base import Artifact, Job, last_words
 from edgekd.backends.registry import backend, is_installed
 from edgekd.devices.local import RUNNERS
 from edgekd.errors import MissingError, Problem, ProblemsError, RequestError
 from edgekd.graph import golden
 from edgekd.graph.golden import Rounding
 from edgekd.graph.model import Array, Graph, read_model, with_batch
-from edgekd.graph.records import guess_record, has_record, with_record
+from edgekd.graph.records import guess_record, has_record, misfits, with_record
 from edgekd.schema.io import IoRecord
+from edgekd.schema.load import problems_of
 from edgekd.verify.engines import LocalEngine
 from edgekd.verify.gates import Gate, parity_gate
 from edgekd.verify.parity import Hop
@@ -95,6 +97,8 @@ def _read(path: Path, record: Path | None) -> tuple[Graph, list[Problem]]:
         notes.append(Problem("", f"the file has no io record; guessed: {told}", "give your own with `--io`"))
     if {spec.name for spec in graph.io.inputs} != {*graph.inputs}:
         raise RequestError("the io record names other inputs than the graph has", "name them as the graph does")
+    if problems := misfits(graph, graph.io):
+        raise ProblemsError(problems)
     return graph, notes
 
 
@@ -110,13 +114,15 @@ def read_graph(path: Path) -> Graph:
 
 
 def read_record(path: Path) -> IoRecord:
-    """An io record from a JSON file. Raises MissingError or RequestError."""
+    """An io record from a JSON file. Raises MissingError, or ProblemsError with every mistake in it."""
     try:
         return IoRecord.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise MissingError(f"io record `{path}` does not exist") from None
-    except ValueError as error:  # pydantic's errors are ValueErrors
-        raise RequestError(f"io record `{path}` is damaged: {str(error).splitlines()[0]}") from None
+    except ValidationError as error:
+        raise ProblemsError(problems_of(error, IoRecord, str(path))) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(f"io record `{path}` cannot be read: {error}") from None
 
 
 FORMS: dict[str, dict[str, tuple[str, dict[str, object], Rounding]]] = {
@@ -149,7 +155,6 @@ def _engines(path: Path, graph: Graph, folder: Path, notes: list[Problem]) -> It
         try:
             made: Artifact = maker.compile(Job(graph, graph, inputs, []), maker.Options(**options), out)
         except Exception as error:  # each runtime raises its own kinds
-            lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-            notes.append(Problem(name, f"does not run it: {lines[-1].strip()}"))
+            notes.append(Problem(name, f"does not run it: {last_words(error)}"))
             continue
         yield LocalEngine(name, made, out), rounding

@@ -68,7 +68,9 @@ def test_files_that_are_gone_or_damaged(tmp_path, cli):
     path = quantized(tmp_path)
     assert cli("verify", path, "--io", "gone.json").returncode == 3
     (tmp_path / "io.json").write_text("{}")
-    assert "damaged" in cli("verify", path, "--io", "io.json").stderr
+    assert "io.json: inputs: is required" in cli("verify", path, "--io", "io.json").stderr
+    (tmp_path / "io.json").write_text("{")
+    assert "io.json: invalid JSON" in cli("verify", path, "--io", "io.json").stderr
 
 
 @pytest.mark.parametrize(
