@@ -35,6 +35,7 @@ VERSIONS = (
     "onnx",
     "onnxruntime",
     "openvino",
+    "ai-edge-litert",
     "nncf",
     "lightning-fabric",
     "safetensors",

@@ -24,7 +24,8 @@ def main(json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] =
     from edgekd.toolchains.lock import find_lock, names
 
     packages = {
-        name: installed(name) for name in ("torch", "onnx", "onnxruntime", "openvino", "nncf", "lightning-fabric")
+        name: installed(name)
+        for name in ("torch", "onnx", "onnxruntime", "openvino", "ai-edge-litert", "nncf", "lightning-fabric")
     }
     found = [load_board(path) for path in boards().values()]
     engines = {b.name: [name for name, engine in b.engines.items() if is_installed(engine.backend)] for b in found}
