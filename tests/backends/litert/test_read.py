@@ -147,3 +147,18 @@ def test_the_verb_checks_a_foreign_file(tmp_path, cli):
     done = cli("verify", path, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["failures"] == []
+
+
+def test_damage_is_told_wherever_it_lies(tmp_path):
+    """Bytes turned over and ends cut off: a sentence, or a graph that can be read."""
+    whole, path, rng = classifier(tmp_path / "a.tflite").read_bytes(), tmp_path / "b.tflite", np.random.default_rng(0)
+    refused = 0
+    for _ in range(150):
+        data = bytearray(whole[: rng.integers(8, len(whole))] if rng.random() < 0.2 else whole)
+        data[int(rng.integers(8, len(data))) if len(data) > 8 else 0] = rng.integers(0, 256)
+        path.write_bytes(data)
+        try:
+            read_tflite(path)
+        except RequestError:
+            refused += 1
+    assert 20 < refused < 150
