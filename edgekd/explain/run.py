@@ -14,7 +14,7 @@ from typing import Any
 from edgekd.backends.base import Artifact, Explains, Job
 from edgekd.backends.registry import backend
 from edgekd.devices.local import open_session
-from edgekd.errors import EdgekdError
+from edgekd.errors import EdgekdError, RequestError, last_line
 from edgekd.explain.costs import Costs
 from edgekd.explain.explain import measured, static
 from edgekd.explain.findings import Explanation
@@ -66,8 +66,13 @@ def _compiled(
     """A graph's artifact, a session of it, and the graph as the engine was given it. Raises RequestError if refused."""
     maker = backend(engine)
     folder.mkdir()
-    artifact = maker.compile(Job(graph, graph, [inputs], []), maker.Options.model_validate(options), folder)
-    session = open_session(artifact.runner or "", folder / artifact.model, artifact.options)
+    try:
+        artifact = maker.compile(Job(graph, graph, [inputs], []), maker.Options.model_validate(options), folder)
+        session = open_session(artifact.runner or "", folder / artifact.model, artifact.options)
+    except EdgekdError:
+        raise
+    except Exception as error:  # each runtime raises its own kinds
+        raise RequestError(f"`{engine}` does not run it: {last_line(error)}") from error
     return artifact, session, as_given(artifact, folder, graph)
 
 
