@@ -162,3 +162,16 @@ def test_damage_is_told_wherever_it_lies(tmp_path):
         except RequestError:
             refused += 1
     assert 20 < refused < 150
+
+
+@pytest.mark.parametrize(("place", "kind"), [(0, "INT16"), (2, "FLOAT16"), (4, "INT16")])
+def test_types_that_are_not_read_are_named(tmp_path, place, kind):
+    """Half floats and 16-bit activations: never taken for something else."""
+    path = classifier(tmp_path / "a.tflite")
+    model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
+    model.subgraphs[0].tensors[place].type = getattr(schema.TensorType, kind)
+    builder = flatbuffers.Builder(1 << 12)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    path.write_bytes(bytes(builder.Output()))
+    with pytest.raises(RequestError, match=f"is {kind}, which is not read"):
+        read_tflite(path)
