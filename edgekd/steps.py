@@ -21,9 +21,10 @@ from edgekd.errors import GateFailedError, MissingError, Problem, ProblemsError,
 from edgekd.graph import accumulator, golden
 from edgekd.graph.cost import count
 from edgekd.graph.model import Graph, read_model
+from edgekd.graph.records import misfits
 from edgekd.plan import Compile, Plan, Step
 from edgekd.quantize.controls import TOOLS, at_shape
-from edgekd.schema.io import ClassesOutput, IoRecord
+from edgekd.schema.io import IoRecord
 from edgekd.schema.recipe import Recipe
 from edgekd.store import write_atomic
 from edgekd.verify.check import read_probes
@@ -54,7 +55,7 @@ def check_untrained(plan: Plan, part: Path) -> None:
     keep = shipped.recipe.quantize.keep
     portable = export_quantized(net, None, shipped.arithmetic, _ranges(plan), plan.io, keep)
     graph = Graph(portable.model)
-    problems = [*_labels(graph, plan.io), *golden.check(graph)]
+    problems = [*misfits(graph, plan.io), *golden.check(graph)]
     for job in plan.compiles:
         problems += backend(job.backend).check(graph, plan.target.engine)
     cost, memory = count(graph), plan.target.board.cost.memory_bytes
@@ -201,17 +202,6 @@ def check_record(io: IoRecord, inputs: int, outputs: int) -> None:
         if given != len(named):
             message = f"the network {kind} {given} tensors, its io record names {len(named)}"
             raise RequestError(message, "name each of them in `io`, in the network's order")
-
-
-def _labels(graph: Graph, io: IoRecord) -> list[Problem]:
-    """Outputs of classes that do not have one value a label."""
-    classes = [spec for spec in io.outputs if isinstance(spec, ClassesOutput)]
-    sizes = {spec.name: int(np.prod(graph.shapes[spec.name])) for spec in classes}
-    return [
-        Problem(spec.name, f"the network gives {sizes[spec.name]} values, the io record has {len(spec.labels)} labels")
-        for spec in classes
-        if sizes[spec.name] != len(spec.labels)
-    ]
 
 
 def check_float(graph: Graph, samples: list[dict[str, Any]], outputs: list[list[Any]]) -> None:

@@ -86,3 +86,11 @@ def test_two_processes_build_a_step_once(tmp_path):
 def test_a_folder_that_cannot_be_written():
     with pytest.raises(MissingError, match="cannot be written"):
         Store(Path("/proc/edgekd/.store"))
+
+
+def test_a_file_that_cannot_be_written_is_named_and_leaves_no_part(tmp_path):
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(IsADirectoryError) as caught:
+        write_atomic(tmp_path / "taken", b"1")
+    assert caught.value.filename == str(tmp_path / "taken")
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]

@@ -11,9 +11,11 @@ from PIL import Image, ImageSequence
 
 from edgekd.apply import ffmpeg
 from edgekd.errors import MissingError, RequestError
-from edgekd.graph.images import SUFFIXES, as_array
+from edgekd.graph.images import SUFFIXES, UNDECODED, as_array, decoding
 from edgekd.graph.resize import Picture
 
+ALWAYS = (".gif", ".apng")
+"""What animations alone are called; other suffixes are of stills, too."""
 ANIMATED = ("GIF", "PNG", "WEBP")
 """Pillow's formats whose pictures follow each other in time; those of a TIFF are pages."""
 Write = Callable[[Picture], None]
@@ -31,7 +33,7 @@ class Movie:
 
 def open_movie(path: Path, limit: int | None = None) -> Movie | None:
     """What moves in a file or comes from a camera, at most `limit` pictures; None for a still picture."""
-    if not ffmpeg.is_camera(path) and path.suffix.lower() in (*SUFFIXES, ".gif", ".apng"):
+    if not ffmpeg.is_camera(path) and path.suffix.lower() in (*SUFFIXES, *ALWAYS):
         return _animation(path, limit)
     if not path.exists():
         raise MissingError(f"`{path}` does not exist")
@@ -46,7 +48,7 @@ def open_movie(path: Path, limit: int | None = None) -> Movie | None:
 
 
 def _animation(path: Path, limit: int | None) -> Movie | None:
-    with suppress(OSError), Image.open(path) as image:
+    with suppress(*UNDECODED), Image.open(path) as image:
         found: int = getattr(image, "n_frames", 1)
         if image.format in ANIMATED and found > 1:
             count = min(found, limit or found)
@@ -55,9 +57,13 @@ def _animation(path: Path, limit: int | None) -> Movie | None:
 
 
 def _pictures(path: Path, count: int) -> Generator[Picture, None, None]:
+    """Decoded one at a time; what goes wrong with them elsewhere is not the file's fault."""
     with Image.open(path) as image:
-        for frame, _ in zip(ImageSequence.Iterator(image), range(count), strict=False):
-            yield as_array(frame)
+        for i in range(count):
+            with decoding(path):
+                image.seek(i)
+                picture = as_array(image)
+            yield picture
 
 
 @contextmanager

@@ -40,12 +40,13 @@ class Places:
         return self._take(folder / (source.stem + ARRAYS if arrays else source.name), source)
 
     def movie(self, source: Path) -> Path:
-        """The file for what moves."""
+        """The file for what moves: beside a source that is alone, never among a folder's pictures."""
         if self.out is not None and self._is_file():
             return self._take(self.out, source)
         name = "camera.mp4" if is_camera(source) else source.name
         beside = Path(name) if is_camera(source) else source.with_name(f"{source.stem}-out{source.suffix}")
-        return self._take(self.out / name if self.out else beside, source)
+        apart = self.out is not None or not self.alone
+        return self._take((self.out or Path("out")) / name if apart else beside, source)
 
     def _is_file(self) -> bool:
         return self.out is not None and bool(self.out.suffix) and not self.out.is_dir()

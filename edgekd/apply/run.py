@@ -14,11 +14,11 @@ from PIL import Image
 
 from edgekd.apply.ffmpeg import is_camera
 from edgekd.apply.model import Model
-from edgekd.apply.moving import Movie, open_movie
+from edgekd.apply.moving import ALWAYS, Movie, open_movie
 from edgekd.apply.places import Places
 from edgekd.apply.still import check_size, plain, read_raw, write
 from edgekd.errors import EdgekdError, MissingError, Problem, RequestError
-from edgekd.graph.images import as_array, picture_files
+from edgekd.graph.images import SUFFIXES, as_array, picture_files
 from edgekd.graph.resize import Picture
 from edgekd.schema.io import ImageInput, ImageOutput
 from edgekd.store import write_atomic
@@ -44,9 +44,10 @@ def apply(
 ) -> Iterator[Outcome | Problem]:
     """Answer everything named. A network of several inputs takes one picture for each; else each name is its own.
 
-    `out` is a file for one source, else a folder; without it pictures are written to `out.png` or `out/`, movies beside
-    their sources, and classes and tensors nowhere. In a folder `answers.json` holds what is no picture. Of what moves
-    at most `limit` pictures are taken. One source that fails raises its error; of several each gives a Problem.
+    `out` is a file for one source, else a folder. Without it pictures are written to `out.png` or `out/`, a movie
+    beside its source (of several to `out/`), and classes and tensors nowhere. In a folder `answers.json` holds what is
+    no picture. Of what moves at most `limit` pictures are taken. One source that fails raises its error; of several
+    each gives a Problem.
     """
     several = len(model.io.inputs) > 1
     samples = [tuple(names)] if several else [(path,) for name in names for path in _expand(name)]
@@ -70,7 +71,7 @@ def apply(
 
 
 def _expand(name: Path) -> list[Path]:
-    return picture_files(str(name)) if name.is_dir() else [name]
+    return picture_files(str(name), (*SUFFIXES, *ALWAYS)) if name.is_dir() else [name]
 
 
 def _one(model: Model, sample: tuple[Path, ...], places: Places, limit: int | None, tick: Tick) -> Outcome:

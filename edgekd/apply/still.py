@@ -24,7 +24,8 @@ def read_raw(files: Sequence[Path], io: IoRecord) -> Any:
     """A raw sample from one picture file an input, in the record's order. Raises RequestError on a misfit."""
     specs = [spec for spec in io.inputs if isinstance(spec, ImageInput)]
     if len(specs) < len(io.inputs):
-        raise RequestError("the network takes more than pictures", "run it from Python with its task's samples")
+        hint = "of a model file say with `--io` which inputs are pictures; else run it from Python on its samples"
+        raise RequestError("the network takes more than pictures", hint)
     if len(files) != len(specs):
         names = ", ".join(f"`{spec.name}`" for spec in specs)
         raise RequestError(f"the network takes {len(specs)} pictures, not {len(files)}", f"one each for {names}")

@@ -49,15 +49,15 @@ def main(
 def show(found: Explanation) -> None:
     """Totals, where the time goes, findings."""
     from edgekd.cli import console
-    from edgekd.explain.findings import REFUSED
+    from edgekd.explain.findings import REFUSED, UNRULED
 
     print(f"{found.engine}: {found.tool}" + (f"; {found.note}" if found.note else ""))
-    if found.tool == REFUSED:
+    if found.tool in (REFUSED, UNRULED):
         return
     if found.ms is not None:
         beside = f", {found.float_ms:.2f} ms in float: {found.float_ms / found.ms:.2f}x" if found.float_ms else ""
         print(f"{found.ms:.2f} ms an inference{beside}")
-        print(f"{found.layers_ms:.2f} ms by layers, each timed with the profiler on; 1 thread")
+        print(f"{found.layers_ms:.2f} ms by layers, timed apart from the whole; 1 thread")
         print(f"{found.proof['of them in int8']} of {found.proof['weighted layers']} weighted layers in int8, "
               f"{100 * float(str(found.proof['share of MACs in int8'])):.1f} % of the MACs")  # fmt: skip
         print()
@@ -82,6 +82,9 @@ def _print_findings(findings: Sequence[Finding], least: float) -> None:
         print("nothing found that keeps it slow")
         return
     shown = [f for f in findings if f.kind == "answers" or max(f.saving or 0.0, (f.ms or least)) >= least][:SHOWN]
+    if not shown:
+        print(f"nothing found that takes much; {len(findings)} small findings: --json lists them")
+        return
     width = max(len(f.tensor) for f in shown)
     print(f"{'ms':>8}  {'saves':>7}  {'where':<{width}}  what, and the change that would end it")
     for f in shown:

@@ -127,11 +127,14 @@ def print_row(outcome: Outcome, io: IoRecord) -> None:
     """One of several answers: CSV, an output a line, the likeliest label with its value; a picture by its file."""
     import csv
 
-    if is_restored(io) or outcome.frames > 1:
-        print(f"wrote {outcome.wrote}" if is_restored(io) else f"{outcome.source},,{outcome.frames} pictures,")
+    if is_restored(io):
+        print(f"wrote {outcome.wrote}")
+        return
+    rows = csv.writer(sys.stdout, lineterminator="\n")
+    if outcome.found is None:
+        rows.writerow([outcome.source, "", f"{outcome.frames} pictures in {outcome.wrote}", ""])
         return
     parts = outcome.answers if isinstance(outcome.answers, dict) else {"": outcome.answers}
-    rows = csv.writer(sys.stdout, lineterminator="\n")
     for name, answer in parts.items():
         best = next(iter(answer.items())) if isinstance(answer, dict) and answer else (answer, "")
         rows.writerow([outcome.source, name, best[0], f"{best[1]:.4f}" if best[1] != "" else ""])

@@ -19,6 +19,7 @@ ALIKE = 1.5
 WEIGHTS = (1, 1, 1, 0.25)
 """Of output channels, inputs, window and places: the rate hardly depends on the last."""
 _PAIRS = (*PAIR, "FakeQuantize")
+QUANTIZING = "quantize and dequantize"
 
 
 @dataclass(frozen=True)
@@ -48,19 +49,22 @@ class Costs:
             return "weighted, int8" if layer.is_int8 else "weighted, float"
         operators = {self.graph.maker[n].op_type for n in layer.nodes if n in self.graph.maker}
         if layer.type in _PAIRS or (operators and operators <= set(_PAIRS)):
-            return "quantize and dequantize"
+            return QUANTIZING
         if not operators:
             return "layout"
         return "other, int8" if layer.is_int8 else "other, float"
 
     def shares(self, twin: Costs | None = None) -> list[Share]:
-        """Time by class, weighted layers also by the form of their work, beside the float twin's; the longest first."""
+        """Time by class, weighted layers also by the form of their work, beside the float twin's; the longest first.
+
+        A layer of the twin counts once: for weighted layers first. What only quantizes has no part in it.
+        """
         groups: dict[str, list[Ran]] = {}
         for layer in self.layers:
             groups.setdefault(self._class(layer), []).append(layer)
         counted, shares = set[str](), list[Share]()
-        for kind, group in groups.items():
-            names = {x.name for x in group}
+        for kind, group in sorted(groups.items(), key=lambda item: not item[0].startswith("weighted")):
+            names = {x.name for x in group} if kind != QUANTIZING else set()
             tensors = [tensor for tensor, layer in self.made.items() if layer.name in names]
             beside = {x.name: x.ms for x in (twin.of(tensors) if twin else ()) if x.name not in counted}
             counted |= {*beside}
@@ -82,7 +86,7 @@ class Costs:
         read = {n for name in names if name in self.graph.maker for n in self.graph.maker[name].input}
         behind = {r.output[0] for name in names for r in self.graph.readers.get(name, []) if r.op_type in PAIR}
         near = {n for n in (*read, *behind) if n in self.graph.maker and self.graph.maker[n].op_type in PAIR}
-        return [x for x in self.layers if near & set(x.nodes) and self.kind(x) == "quantize and dequantize"]
+        return [x for x in self.layers if near & set(x.nodes) and self.kind(x) == QUANTIZING]
 
     def int8_ms(self, node: onnx.NodeProto, lanes: int = 1) -> tuple[float, str] | None:
         """What an operator would take in int8, and the tensor whose layer it is judged by.

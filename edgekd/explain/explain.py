@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from edgekd.explain.costs import Costs
+from edgekd.explain.costs import QUANTIZING, Costs
 from edgekd.explain.findings import Finding, Kind
 from edgekd.graph.alternatives import ALTERNATIVES
 from edgekd.graph.cost import macs
@@ -31,12 +31,15 @@ def static(graph: Graph, reasons: Sequence[Reason]) -> list[Finding]:
 
 
 def measured(costs: Costs, reasons: Sequence[Reason], twin: Costs | None = None) -> list[Finding]:
-    """Every finding with the time it takes, the largest saving first. A layer is explained once."""
+    """Every finding with the time it takes, the largest saving first. A layer counts once."""
     found, told = list[Finding](), set[str]()
     for make in (_by_reason, _unexplained, _islands):
         for finding in make(costs, reasons, told):
             found.append(finding)
-            told |= {layer.name for layer in costs.of(finding.tensors)} if finding.kind != "answers" else set()
+            if finding.kind != "answers":
+                told |= {layer.name for layer in costs.of(finding.tensors)}
+            if finding.kind in ("float layer", "float island"):  # their pairs count with them
+                told |= {layer.name for layer in costs.pairs_around(finding.tensors)}
     found += [*_slower(costs, twin, told), *_pairs(costs, found), *_layout(costs)]
     return sorted(found, key=lambda f: (-(f.saving or 0.0), -(f.ms or 0.0)))
 
@@ -46,10 +49,14 @@ def _by_reason(costs: Costs, reasons: Sequence[Reason], told: set[str]) -> Itera
     for reason in reasons:
         layers = [layer for layer in costs.of(reason.tensors) if layer.name not in told]
         if reason.kind == "float" and any(not layer.is_int8 for layer in layers):
-            around = costs.pairs_around(reason.tensors)
-            yield _timed(costs, reason, [*layers, *(x for x in around if x not in layers)])
+            yield _timed(costs, reason, _with_pairs(costs, layers, reason.tensors, told))
         elif reason.kind == "answers" or (reason.kind == "slow" and layers):
             yield _timed(costs, reason, layers)
+
+
+def _with_pairs(costs: Costs, layers: list[Ran], tensors: Sequence[str], told: set[str]) -> list[Ran]:
+    """Layers and those that quantize around them, but for what is told already."""
+    return [*layers, *(x for x in costs.pairs_around(tensors) if x not in layers and x.name not in told)]
 
 
 def _timed(costs: Costs, reason: Reason, layers: list[Ran]) -> Finding:
@@ -74,7 +81,7 @@ def _unexplained(costs: Costs, reasons: Sequence[Reason], told: set[str]) -> Ite
         if layer is not None and not layer.is_int8 and layer.name not in told:
             what = f"`{layer.type}` ran in float, and no rule here tells why"
             reason = Reason("float", node.output[0], what, "", (node.output[0],))
-            yield _timed(costs, reason, [layer, *costs.pairs_around(reason.tensors)])
+            yield _timed(costs, reason, _with_pairs(costs, [layer], reason.tensors, told))
 
 
 def _islands(costs: Costs, reasons: Sequence[Reason], told: set[str]) -> Iterator[Finding]:
@@ -85,7 +92,7 @@ def _islands(costs: Costs, reasons: Sequence[Reason], told: set[str]) -> Iterato
             in_float[name] = layer
     for names in _chains(graph, in_float):
         layers = list({in_float[n].name: in_float[n] for n in names}.values())
-        layers += [x for x in costs.pairs_around(names) if x not in layers]
+        layers = _with_pairs(costs, layers, names, told)
         kinds, ms = list(dict.fromkeys(graph.maker[n].op_type for n in names)), sum(x.ms for x in layers)
         what, change = ", ".join(f"`{kind}`" for kind in kinds) + " in float", _change(kinds)
         yield Finding("float island", names[0], what, change, tuple(names), len(layers), 0, ms, ms, AT_MOST)
@@ -135,7 +142,7 @@ def _pairs(costs: Costs, found: Sequence[Finding]) -> Iterator[Finding]:
     graph = costs.graph
     counted = {x.name for f in found for x in costs.pairs_around(f.tensors)}
     ends = {n for name in graph.inputs for r in graph.readers.get(name, []) for n in r.output} | {*graph.outputs}
-    pairs = [x for x in costs.layers if costs.kind(x) == "quantize and dequantize" and not ends & {*x.nodes}]
+    pairs = [x for x in costs.layers if costs.kind(x) == QUANTIZING and not ends & {*x.nodes}]
     if rest := [x for x in pairs if x.name not in counted]:
         worst, ms = max(rest, key=lambda x: x.ms), sum(x.ms for x in rest)
         what = f"{len(rest)} layers only quantize or dequantize"

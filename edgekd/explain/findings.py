@@ -9,6 +9,8 @@ Kind = Literal["float layer", "float island", "slow layer", "quantize", "layout"
 
 REFUSED = "does not take it"
 """In place of a tool that ran a graph."""
+UNRULED = "none of its rules are known here"
+"""In place of rules that judged a graph."""
 
 
 @dataclass(frozen=True)

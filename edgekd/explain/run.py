@@ -17,7 +17,7 @@ from edgekd.devices.local import open_session
 from edgekd.errors import EdgekdError, RequestError, last_line
 from edgekd.explain.costs import Costs
 from edgekd.explain.explain import measured, static
-from edgekd.explain.findings import Explanation
+from edgekd.explain.findings import UNRULED, Explanation
 from edgekd.graph.executed import as_ran, int8_proof
 from edgekd.graph.model import Array, Graph, read_model
 from edgekd.graph.reasons import Reason
@@ -28,7 +28,8 @@ Inputs = dict[str, Array]
 
 def explain_static(graph: Graph, engine: str, machines: Sequence[str], why: str) -> Explanation:
     """By the engine's rules alone. Raises RequestError for an unknown engine."""
-    return Explanation(engine, "static rules", static(graph, reasons_of(engine, graph, machines)), note=why)
+    tool = "static rules" if isinstance(backend(engine), Explains) else UNRULED
+    return Explanation(engine, tool, static(graph, reasons_of(engine, graph, machines)), note=why)
 
 
 def reasons_of(engine: str, graph: Graph, machines: Sequence[str]) -> list[Reason]:
@@ -48,6 +49,7 @@ def explain_here(graph: Graph, engine: str, options: dict[str, Any], inputs: Inp
     artifact, _, given = made[0]
     found = measured(costs, reasons_of(engine, given, (platform.machine(),)), *twin)
     ms, *float_ms = map(statistics.median, times)
+    whole = sum(layer.ms for layer in costs.layers)
     return Explanation(
         engine,
         artifact.tool,
@@ -56,8 +58,16 @@ def explain_here(graph: Graph, engine: str, options: dict[str, Any], inputs: Inp
         int8_proof(given, costs.layers),
         ms,
         float_ms[0] if float_ms else None,
-        ideal_ms=max(0.0, ms - sum(f.saving or 0.0 for f in found)),
+        ideal_ms=ideal(ms, whole, sum(f.saving or 0.0 for f in found)),
     )
+
+
+def ideal(ms: float, layers: float, saved: float) -> float:
+    """What is left of a whole inference when `saved` of its layers' time is, 0 at least; milliseconds. Ours.
+
+    Layers that add up to more than the whole, as a profiler's may, save in proportion.
+    """
+    return max(0.0, ms - saved * min(1.0, ms / layers if layers else 1.0))
 
 
 def _compiled(
@@ -72,7 +82,7 @@ def _compiled(
     except EdgekdError:
         raise
     except Exception as error:  # each runtime raises its own kinds
-        raise RequestError(f"`{engine}` does not run it: {last_line(error)}") from error
+        raise RequestError(f"{engine} does not run it: {last_line(error)}") from error
     return artifact, session, as_given(artifact, folder, graph)
 
 

@@ -50,7 +50,7 @@ def views(raw: Any, io: IoRecord) -> list[Any]:
 def join(answers: Sequence[Any], raw: Any, io: IoRecord) -> Any:
     """One answer from those to the `views` of a raw sample; its pictures lie on the first raw picture again.
 
-    Raises RequestError where a task decodes tiles to something else than pictures.
+    Raises RequestError where a task decodes tiles to something else than pictures of their size.
     """
     spec = next((spec for spec in io.inputs if isinstance(spec, ImageInput)), None)
     parts = [by_output(part, io) for part in answers]
@@ -62,6 +62,8 @@ def join(answers: Sequence[Any], raw: Any, io: IoRecord) -> Any:
         seen = [part[name] for part in parts if part]
         if not all(map(is_picture, seen)) and spec.resize == "tile":
             raise RequestError(f"`{name}` is decoded to what is no picture, so its tiles cannot be blended")
+        if spec.resize == "tile" and (given := seen[0].shape[:2]) != spec.shape[2:]:
+            raise RequestError(f"`{name}` has {given} pixels, so tiles of {spec.shape[2:]} cannot be blended")
         if is_picture(seen[0]):
             out[name] = blend(seen, size) if spec.resize == "tile" else undo(seen[0], size, spec)
     return out if len(io.outputs) > 1 else out[io.outputs[0].name]
@@ -101,7 +103,8 @@ def decode_output(output: Array, spec: Output) -> Array:
     """One output without its batch axis, as the record says it is read."""
     if isinstance(spec, ImageOutput):
         return decode_picture(output, spec)
-    values: Array = output[0].astype(np.float32)
+    values: Array = np.asarray(output, np.float32)
+    values = values[0] if values.ndim else values  # a single number has no batch axis
     return activate(values.ravel(), spec.activation) if isinstance(spec, ClassesOutput) else values
 
 

@@ -87,11 +87,14 @@ def _behind(graph: Graph, name: str) -> Iterator[str]:
 
 
 def int8_proof(graph: Graph, layers: Iterable[Ran]) -> dict[str, Any]:
-    """How much of a graph's convolutions and matrix products an engine ran in int8, and which ones it did not."""
+    """How much of a graph's convolutions and matrix products an engine ran in int8, and which ones it did not.
+
+    One that no layer tells of counts as not in int8.
+    """
     made, nodes = owners(graph, layers), weighted(graph)
     known = [node for node in nodes if node.output[0] in made]
     int8 = [node for node in known if made[node.output[0]].is_int8]
-    whole = sum(macs(graph, node) for node in known)
+    whole = sum(macs(graph, node) for node in nodes)
     return {
         "weighted layers": len(nodes),
         "of them in int8": len(int8),

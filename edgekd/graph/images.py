@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +17,8 @@ from edgekd.graph.resize import Picture, fit
 from edgekd.resources import folder, sha256
 from edgekd.schema.io import ImageInput, ImageOutput
 
+UNDECODED = (OSError, SyntaxError, EOFError, ValueError, TypeError, struct.error, Image.DecompressionBombError)
+"""What Pillow raises at damaged or too large files."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 
 
@@ -31,22 +36,28 @@ def find_data(name: str) -> Path:
     return folder("calibration") / shipped if shipped != name else Path(name)
 
 
-def picture_files(name: str) -> list[Path]:
+def picture_files(name: str, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
     """The picture files of a folder, sorted by name."""
-    files = sorted(p for p in find_folder(name).iterdir() if p.suffix.lower() in SUFFIXES)
+    files = sorted(p for p in find_folder(name).iterdir() if p.suffix.lower() in suffixes)
     if not files:
-        raise MissingError(f"data folder `{name}` holds no picture", f"edgekd reads {', '.join(SUFFIXES)}")
+        raise MissingError(f"data folder `{name}` holds no picture", f"edgekd reads {', '.join(suffixes)}")
     return files
 
 
 def read_picture(path: Path, color: Literal["RGB", "L"] = "RGB") -> Picture:
     """A picture file as uint8, the way up its camera held it: (H, W, 3) in RGB, (H, W) in grey."""
+    with decoding(path), Image.open(path) as image:
+        return as_array(ImageOps.exif_transpose(image), color)
+
+
+@contextmanager
+def decoding(path: Path) -> Iterator[None]:
+    """What Pillow says of a picture file, as MissingError or RequestError."""
     try:
-        with Image.open(path) as image:
-            return as_array(ImageOps.exif_transpose(image), color)
+        yield
     except FileNotFoundError:
         raise MissingError(f"picture `{path}` does not exist") from None
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except UNDECODED as error:
         raise RequestError(f"picture `{path}` cannot be decoded: {error}", "replace or remove that file") from None
 
 

@@ -1,12 +1,15 @@
-"""An io record for a graph that carries none, read off its inputs and their quantizers."""
+"""Whether an io record fits a graph, and one for a graph without, read off its inputs and their quantizers."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from math import prod
+
 import onnx
 
-from edgekd.errors import RequestError
+from edgekd.errors import Problem, RequestError
 from edgekd.graph.model import IO_KEY, Graph, code_limits
-from edgekd.schema.io import ImageInput, Input, IoRecord, TensorInput, TensorOutput
+from edgekd.schema.io import ClassesOutput, ImageInput, ImageOutput, Input, IoRecord, Output, TensorInput, TensorOutput
 
 COLORS = {3: "RGB", 1: "L"}
 NEAR = 0.02
@@ -27,6 +30,36 @@ def with_record(graph: Graph, io: IoRecord) -> Graph:
     kept = {p.key: p.value for p in model.metadata_props}
     onnx.helper.set_model_props(model, kept | {IO_KEY: io.model_dump_json()})
     return Graph(model)
+
+
+def misfits(graph: Graph, io: IoRecord) -> list[Problem]:
+    """Where a record does not fit the graph: shapes of inputs, names of outputs, labels, channels, sizes of tiles."""
+    inputs = [Problem(s.name, told) for s in io.inputs for told in _input_misfit(s, graph.shapes.get(s.name, s.shape))]
+    tiled = next((s.shape[2:] for s in io.inputs if isinstance(s, ImageInput) and s.resize == "tile"), None)
+    outputs = [Problem(s.name, told) for s in io.outputs for told in _output_misfit(graph, s, tiled)]
+    return [*inputs, *outputs]
+
+
+def _input_misfit(spec: Input, shape: tuple[int, ...]) -> Iterator[str]:
+    if len(shape) != len(spec.shape) or any(a not in (0, b) for a, b in zip(shape, spec.shape, strict=True)):
+        yield f"the network takes the shape {list(shape)}, the io record has {list(spec.shape)}"
+
+
+def _output_misfit(graph: Graph, spec: Output, tiled: tuple[int, ...] | None) -> Iterator[str]:
+    """What is wrong with one output; nothing of a shape that is not known."""
+    if spec.name not in graph.outputs:
+        yield f"the network gives no such output, but {', '.join(f'`{name}`' for name in graph.outputs)}"
+        return
+    shape = graph.shapes.get(spec.name, (0,))
+    if 0 in shape:
+        return
+    if isinstance(spec, ClassesOutput) and prod(shape) != len(spec.labels):
+        yield f"the network gives {prod(shape)} values, the io record has {len(spec.labels)} labels"
+    if isinstance(spec, ImageOutput):
+        if len(shape) != 4 or {len(spec.mean), len(spec.std)} - {1, shape[1]}:
+            yield f"the network gives the shape {list(shape)}, which is no picture of {len(spec.mean)} channels"
+        elif tiled is not None and shape[2:] != tiled:
+            yield f"the network gives {list(shape[2:])} pixels, so tiles of {list(tiled)} cannot be blended"
 
 
 def guess_record(graph: Graph) -> IoRecord:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from markupsafe import Markup
 
@@ -40,6 +41,11 @@ class Row:
     def label(self) -> str:
         """The run, and the device where it is another."""
         return f"{self.run} on {self.device}" if self.device else self.run
+
+    @property
+    def is_scored_elsewhere(self) -> bool:
+        """Whether the score is that of edgekd's own host: the device was only timed."""
+        return self.device not in ("", self.score.device)
 
 
 @dataclass(frozen=True)
@@ -80,9 +86,14 @@ def _rows(bundle: Bundle, latest: dict[tuple[str, str, str], Figure], metric: st
     manifest = bundle.manifest
     arm = subject if subject in manifest.arms else manifest.recipe.ship
     role = manifest.engines[subject].role if subject in manifest.engines else ""
-    found = {device: None for name, of, device in latest if of == subject and name in (metric, "latency")}
+    found = {device: None for name, of, device in latest
+             if of.removesuffix(f" on {device}") == subject and name in (metric, "latency")}  # fmt: skip
+
+    def score_of(name: str, device: str) -> Figure | None:
+        return latest.get((name, f"{subject} on {device}", device)) or latest.get((name, subject, ""))
+
     for device in found:
-        score = latest.get((metric, subject, device)) or latest.get((metric, subject, ""))
+        score = score_of(metric, device)
         if score is not None:
             yield Row(
                 run=manifest.name,
@@ -91,7 +102,7 @@ def _rows(bundle: Bundle, latest: dict[tuple[str, str, str], Figure], metric: st
                 device=device,
                 role=role or ("shipped" if subject == manifest.recipe.ship else ""),
                 score=score,
-                kept=latest.get(("retained", subject, device)) or latest.get(("retained", subject, "")),
+                kept=score_of("retained", device),
                 size=latest.get(("weight_bytes", arm, "")),
                 macs=latest.get(("macs", arm, "")),
                 latency=latest.get(("latency", subject, device)),
@@ -135,4 +146,4 @@ def _ends(figure: Figure) -> tuple[float, float, float]:
 
 
 def _link(report: Path, page: Path) -> str:
-    return os.path.relpath(report.resolve(), page.resolve().parent)
+    return quote(os.path.relpath(report.resolve(), page.resolve().parent))

@@ -135,7 +135,7 @@ class Session:
             for detail in session.get_input_details():
                 session.set_tensor(detail["index"], np.zeros(detail["shape"], detail["dtype"]))
             names = [tensors[n]["name"] for n in makes]
-            precision = np.dtype(tensors[makes[0]]["dtype"]).name
+            precision = _precision(tensors[makes[0]]["dtype"])
             layer = {"name": names[0], "type": kinds[i], "precision": precision, "ms": median_ms(session.invoke, runs)}
             out.append({**layer, "nodes": [back.get(name, name) for name in names]})
         return out
@@ -152,6 +152,12 @@ def quiet() -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+
+
+def _precision(dtype: Any) -> str:
+    """A type in short, as the other runners tell it: `i8`, `u8`, `f32`."""
+    kind = np.dtype(dtype)
+    return f"{kind.kind}{8 * kind.itemsize}"
 
 
 def quantize(values: NDArray[Any], dtype: Any, scale: float, zero: int, away: bool = False) -> NDArray[Any]:

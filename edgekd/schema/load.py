@@ -85,7 +85,7 @@ def problems_of(error: ValidationError, model: type[BaseModel], where: str) -> l
             out.append(Problem(place, "is required", ""))
         else:
             message = e["msg"].removeprefix("Value error, ")
-            given = e["input"]
+            given = e["input"] if e["type"] != "json_invalid" else None
             shown = f", not `{given}`" if isinstance(given, (str, int, float, bool)) else ""
             out.append(Problem(place, message[:1].lower() + message[1:] + shown))
     return out

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnx
+from pydantic import ValidationError
 
 from edgekd.backends.base import Artifact, Job
 from edgekd.backends.registry import backend, is_installed
@@ -19,8 +20,9 @@ from edgekd.errors import MissingError, Problem, ProblemsError, RequestError, la
 from edgekd.graph import golden
 from edgekd.graph.golden import Rounding
 from edgekd.graph.model import Array, Graph, read_model, with_batch
-from edgekd.graph.records import guess_record, has_record, with_record
+from edgekd.graph.records import guess_record, has_record, misfits, with_record
 from edgekd.schema.io import IoRecord
+from edgekd.schema.load import problems_of
 from edgekd.verify.engines import LocalEngine
 from edgekd.verify.gates import Gate, parity_gate
 from edgekd.verify.parity import Hop
@@ -110,6 +112,8 @@ def _read(path: Path, record: Path | None) -> tuple[Graph, list[Problem]]:
         notes.append(Problem("", f"the file has no io record; guessed: {told}", "give your own with `--io`"))
     if {spec.name for spec in graph.io.inputs} != {*graph.inputs}:
         raise RequestError("the io record names other inputs than the graph has", "name them as the graph does")
+    if problems := misfits(graph, graph.io):
+        raise ProblemsError(problems)
     return graph, notes
 
 
@@ -125,13 +129,15 @@ def read_graph(path: Path) -> Graph:
 
 
 def read_record(path: Path) -> IoRecord:
-    """An io record from a JSON file. Raises MissingError or RequestError."""
+    """An io record from a JSON file. Raises MissingError, or ProblemsError with every mistake in it."""
     try:
         return IoRecord.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise MissingError(f"io record `{path}` does not exist") from None
-    except ValueError as error:  # pydantic's errors are ValueErrors
-        raise RequestError(f"io record `{path}` is damaged: {str(error).splitlines()[0]}") from None
+    except ValidationError as error:
+        raise ProblemsError(problems_of(error, IoRecord, str(path))) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(f"io record `{path}` cannot be read: {error}") from None
 
 
 Form = tuple[str, dict[str, object], Rounding]

@@ -1,6 +1,8 @@
 """What is named is answered and written; networks here are ones whose answers are known beforehand."""
 
 import json
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +64,22 @@ def test_what_fails_does_not_stop_the_rest(folder, tmp_path):
     assert outcomes[1].where.endswith("1.png")
     assert outcomes[4].missing
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["0.png", "2.png", "3.png"]
+
+
+def test_damaged_animations_and_huge_pictures_are_told(folder, tmp_path):
+    """A GIF cut off in its second picture, and a PNG whose header promises 90,000 by 90,000 pixels."""
+    frames = [Image.fromarray(noise(40, 40, seed)) for seed in range(3)]
+    frames[0].save(folder / "cut.gif", save_all=True, append_images=frames[1:])
+    whole = (folder / "cut.gif").read_bytes()
+    (folder / "cut.gif").write_bytes(whole[: len(whole) // 2])
+    header = b"IHDR" + struct.pack(">IIBBBBB", 90000, 90000, 8, 2, 0, 0, 0)
+    png = (folder / "0.png").read_bytes()
+    (folder / "huge.png").write_bytes(png[:12] + header + struct.pack(">I", zlib.crc32(header)) + png[33:])
+    outcomes = list(apply(NEGATIVE, [folder], tmp_path / "out"))
+    failed = [Path(o.where).name for o in outcomes if isinstance(o, Problem)]
+    assert failed == ["cut.gif", "huge.png"]
+    assert len(outcomes) == 6
+    assert not (tmp_path / "out/cut.gif").exists()
 
 
 def test_one_that_fails_raises_its_error(tmp_path):
@@ -136,6 +154,26 @@ def test_an_animation_stays_one(suffix, tmp_path):
     np.testing.assert_allclose(means, [(255, 100), (127, 200), (15, 300)], atol=2)
     (short,) = apply(NEGATIVE, [path], tmp_path / "short.gif", limit=2)
     assert short.frames == 2
+
+
+def test_a_folder_does_not_fill_with_its_own_answers(folder, tmp_path, monkeypatch):
+    """Animations are answered where they lie among pictures, and their answers go where the others' do."""
+    monkeypatch.chdir(tmp_path)
+    frames = [Image.fromarray(noise(24, 32, seed)) for seed in range(2)]
+    for name in ("9.gif", "9.webp"):
+        frames[0].save(folder / name, save_all=True, append_images=frames[1:])
+    before = sorted(path.name for path in folder.iterdir())
+    wrote = [str(outcome.wrote) for outcome in apply(NEGATIVE, [folder], None)]
+    assert wrote == [f"out/{name}" for name in before]
+    assert sorted(path.name for path in folder.iterdir()) == before
+
+
+@pytest.mark.parametrize("size", [(24, 32), (10, 10), (50, 60)])
+def test_tiles_of_another_size_are_refused(size, tmp_path):
+    """Answers twice as large would be cut, or laid in wrong places."""
+    larger = model(ImageOutput(name="y", mean=HALF, std=HALF), run=lambda x: {"y": x["x"].repeat(2, 2).repeat(2, 3)})
+    with pytest.raises(RequestError, match=r"`y` has \(48, 64\) pixels, so tiles of \(24, 32\)"):
+        list(apply(larger, [save(tmp_path / "a.png", noise(*size))], None))
 
 
 def test_a_picture_must_have_the_size_where_nothing_is_resized(tmp_path):

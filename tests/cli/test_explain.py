@@ -5,8 +5,13 @@ import json
 import numpy as np
 import onnx
 import pytest
+from edgekd.cli.explain import show
+from edgekd.explain.findings import UNRULED, Explanation, Finding
+from edgekd.explain.run import explain_static
 
 from tests.explain.nets import net, op
+
+PROOF = {"weighted layers": 1, "of them in int8": 1, "share of MACs in int8": 1.0}
 
 
 @pytest.fixture
@@ -72,3 +77,40 @@ def test_a_runs_engine_is_timed(cli, x86_run):
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout.startswith("openvino: OpenVINO")
     assert "weighted layers in int8" in shown.stdout
+
+
+def test_findings_that_are_all_small_are_counted(capsys):
+    """None of them is worth a line, and that is said."""
+    show(Explanation("engine", "tool", [Finding("layout", "t", "what", "", ms=0.001)], ms=10.0, proof=PROOF))
+    assert "nothing found that takes much; 1 small" in capsys.readouterr().out
+
+
+def test_an_engine_without_rules_is_not_called_fast(capsys):
+    """Nothing was timed and no rule looked at it."""
+    found = explain_static(net([op("Relu")]), "litert", (), "it is not here")
+    show(found)
+    assert capsys.readouterr().out == f"litert: {UNRULED}; it is not here\n"
+    assert explain_static(net([op("Relu")]), "openvino", (), "it is not here").tool == "static rules"
+
+
+def test_codes_of_litert_are_seen_as_codes(cli, tmp_path):
+    graph = net([op("Relu")], dtype=np.int8, zero=-128)
+    onnx.save(graph.model, tmp_path / "net.onnx")
+    shown = cli("explain", "net.onnx", "--engine", "litert", "--runs", "2")
+    assert shown.returncode == 0, shown.stderr
+    assert "2 of 2 weighted layers in int8, 100.0 % of the MACs" in shown.stdout
+
+
+def test_an_engine_that_fails_in_its_own_way_is_told(cli, tmp_path):
+    """An operator of nobody's: each runtime raises an error of its own kind, and the next engine is asked."""
+    graph = net([op("Relu")])
+    graph.model.opset_import.append(onnx.helper.make_opsetid("nobody", 1))
+    [relu] = [node for node in graph.model.graph.node if node.op_type == "Relu"]
+    relu.op_type, relu.domain = "Fancy", "nobody"
+    onnx.save(graph.model, tmp_path / "net.onnx")
+    shown = cli("explain", "net.onnx", "--runs", "2")
+    assert (shown.returncode, "Traceback" in shown.stderr) == (0, False)
+    assert shown.stdout.count("does not take it") == 3
+    alone = cli("explain", "net.onnx", "--engine", "onnxruntime")
+    assert (alone.returncode, "Traceback" in alone.stderr) == (2, False)
+    assert "onnxruntime does not run it: " in alone.stderr

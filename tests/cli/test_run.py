@@ -3,10 +3,14 @@
 import csv
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
+from edgekd.apply.run import Outcome
+from edgekd.cli.run import print_row
 from edgekd.graph.images import find_folder, psnr, read_picture
+from edgekd.schema.io import ClassesOutput, ImageInput, IoRecord
 from edgekd.students.qdr.task import add_noise
 from PIL import Image
 
@@ -71,6 +75,14 @@ def test_classes_as_lines_csv_and_json(classified, cli, sprites, tmp_path):
     assert Image.open(tmp_path / "drawn/0.png").size == (196, 196)  # enlarged, so that the label can be read
 
 
+def test_a_movie_is_a_row_of_the_csv(capsys):
+    """A comma in its name stays in its cell."""
+    spec = ImageInput(name="x", shape=(1, 1, 4, 4), color="L", mean=(0.0,), std=(1.0,))
+    record = IoRecord(inputs=(spec,), outputs=(ClassesOutput(name="c", labels=("a", "b")),))
+    print_row(Outcome("a, b.gif", [{"c": {"a": 1.0}}], Path("out/a, b.gif"), 1, 0.1), record)
+    assert next(csv.reader([capsys.readouterr().out])) == ["a, b.gif", "", "1 pictures in out/a, b.gif", ""]
+
+
 def test_a_resized_picture_has_the_answer_of_its_original(classified, cli, sprites):
     """Enlarged by whole pixels, it is stretched back to what it was."""
     from edgekd.apply.model import bundled_model
@@ -82,8 +94,6 @@ def test_a_resized_picture_has_the_answer_of_its_original(classified, cli, sprit
 
 def test_a_model_file_made_elsewhere(cli, tmp_path):
     """Its guessed record takes pictures of its size alone; one that is given says what is seen and what it means."""
-    from edgekd.schema.io import ClassesOutput, ImageInput, IoRecord
-
     from tests.verify.foreign_models import SHAPE, quantized
 
     path = quantized(tmp_path)
@@ -105,4 +115,9 @@ def test_a_model_file_made_elsewhere(cli, tmp_path):
         likeliest[engine] = next(iter(told["answers"][0]["answers"]["logits"].items()))
     assert {label for label, _ in likeliest.values()} == {likeliest["reference"][0]}
     np.testing.assert_allclose([v for _, v in likeliest.values()], likeliest["reference"][1], atol=0.05)
+    (tmp_path / "io.json").write_text(record.model_dump_json().replace('"letterbox"', '"letterbx"'))
+    wrong = cli("run", path, "a.png", "--io", "io.json")
+    assert (wrong.returncode, "Traceback" in wrong.stderr) == (2, False)
+    assert "'letterbox'" in wrong.stderr
+    assert "not `letterbx`" in wrong.stderr
     assert "there is no engine `trt`" in cli("run", path, "a.png", "--engine", "trt").stderr

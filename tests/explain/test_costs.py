@@ -3,7 +3,8 @@
 import pytest
 from edgekd.explain.costs import Costs
 from edgekd.explain.explain import AT_MOST, measured
-from edgekd.graph.executed import Ran
+from edgekd.explain.run import ideal
+from edgekd.graph.executed import Ran, int8_proof
 from edgekd.graph.reasons import Reason
 
 from tests.explain.nets import net, op
@@ -88,3 +89,44 @@ def test_a_layer_slower_than_its_float_twin():
     assert (found.tensor, found.saving) == ("first", 0.5)
     shares = costs(ran("first", ms=1.0), ran("second", ms=1.0)).shares(twin)
     assert [(s.what, s.layers, s.ms, s.float_ms) for s in shares] == [("weighted, int8, convolutions 3x3", 2, 2.0, 2.5)]
+
+
+def test_each_layer_of_the_twin_counts_once_and_where_its_work_is():
+    """A pair's second tensor has the name that the twin's convolution makes: its time is not the pair's."""
+    layers = (
+        ran("x", "f32", kind="QuantizeLinear"),
+        ran("y", kind="DequantizeLinear"),
+        ran("first", ms=1.0),
+        ran("second", ms=2.0),
+    )
+    twin = costs(ran("first", "f32", 3.0, "Conv", ("first", "y")), ran("second", "f32", 4.0, "Conv"))
+    shares = {s.what: s.float_ms for s in costs(*layers).shares(twin)}
+    assert shares == {"weighted, int8, convolutions 3x3": 7.0, "quantize and dequantize": None}
+
+
+def test_a_pair_that_two_findings_read_counts_once():
+    """`x` is read by a float convolution and by an island beside it."""
+    middle = [op("Tanh", ("x",), "t"), op("Add", ("t", "t"), "u"), *pair("v", "u", "sm"), op("Relu")]
+    layers = (
+        ran("x", ms=0.5, kind="DequantizeLinear"), ran("first", "f32", 3.0, "Conv"), ran("t", "f32", 1.0, "Tanh"),
+        ran("u", "f32", 0.25, "Add"), ran("second"),
+    )  # fmt: skip
+    found = measured(costs(*layers, middle=middle), [Reason("float", "first", "why", "what to do", ("first",))])
+    assert {f.kind for f in found} == {"float layer", "float island"}
+    assert sum(f.ms for f in found) == pytest.approx(4.75)
+
+
+@pytest.mark.parametrize(
+    ("ms", "layers", "saved", "left"), [(10, 8, 3, 7), (2, 5.5, 2.75, 1), (10, 8, 12, 0), (1, 0, 0, 1)]
+)
+def test_what_is_left_is_a_part_of_the_whole(ms, layers, saved, left):
+    """A profiler that doubles every layer does not double the saving."""
+    assert ideal(ms, layers, saved) == pytest.approx(left)
+
+
+def test_what_no_layer_tells_of_is_no_proof():
+    """`second` has 16 inputs where `first` has 8: a third of the work is seen in int8."""
+    graph = net([op("Relu")])
+    proof = int8_proof(graph, [ran("first")])
+    assert (proof["weighted layers"], proof["of them in int8"]) == (2, 1)
+    assert proof["share of MACs in int8"] == pytest.approx(1 / 3, abs=1e-4)

@@ -91,3 +91,9 @@ def test_numbers_are_inputs_as_they_are():
     assert list(answers.pictures(raw, io)) == ["grey"]
     assert IoRecord.model_validate_json(io.model_dump_json()) == io
     assert (numbers.ends, GREY.ends) == ((0, 2), (-2.0, 2.0))
+
+
+def test_a_single_number_has_no_batch_axis():
+    """As a mean over every axis gives it."""
+    assert answers.decode_output(np.float32(0.25).reshape(()), TensorOutput(name="m")) == 0.25
+    assert answers.decode_output(np.full((1, 3), 2.0), TensorOutput(name="m")).tolist() == [2.0, 2.0, 2.0]

@@ -7,6 +7,8 @@ from edgekd.errors import RequestError
 from edgekd.graph import golden
 from edgekd.graph.model import Graph, with_constants
 from edgekd.graph.rewrite import (
+    copied_upsampling,
+    fill_channels,
     float_biases,
     half_floats,
     integer_biases,
@@ -16,6 +18,7 @@ from edgekd.graph.rewrite import (
 )
 from onnx import TensorProto, helper
 
+from tests.explain.nets import net
 from tests.graph.graphs import build, conv_graph, pair
 from tests.graph.ort import reference
 
@@ -107,3 +110,34 @@ def test_opsets_with_another_meaning_are_refused():
     assert packed.opset == 21
     with pytest.raises(RequestError, match="not valid in opset 20"):
         with_opset(packed, 20)
+
+
+@pytest.mark.parametrize(("scale", "copied"), [(2.0, True), (2.25, False)])
+def test_only_whole_scales_are_copies(scale, copied):
+    """Two rows by 2.25 become four, but the third still shows the first row: floor(2 / 2.25) is 0."""
+    how = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    nodes = [*pair("x", "image"), helper.make_node("Resize", ["x", "", "by"], ["r"], **how), *pair("restored", "r")]
+    known = {"s": np.float32(0.1), "z": np.uint8(0), "by": np.array([1, 1, scale, scale], np.float32)}
+    graph = build(nodes, known, (1, 3, 2, 2), (1, 3, 4, 4))
+    rewritten = Graph(copied_upsampling(graph))
+    assert any(n.op_type == "Concat" for n in rewritten.nodes) is copied
+    image = np.random.default_rng(0).uniform(0, 20, (1, 3, 2, 2)).astype(np.float32)
+    before, after = (reference(g, {"image": image})["restored"] for g in (graph, rewritten))
+    np.testing.assert_array_equal(before, after)
+
+
+def test_codes_with_a_scale_for_each_channel_keep_their_channels():
+    """Filled up they would lack scales; the image's own channels may still be padded."""
+    model = net([helper.make_node("Relu", ["first"], ["m"])], channels=8).model
+    scales = np.linspace(0.01, 0.1, 8).astype(np.float32)
+    added = {"each": scales, "zeros": np.zeros(8, np.uint8)}
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in added.items())
+    for node in model.graph.node:
+        if node.output[0] in ("y", "y.q"):
+            node.input[1:] = [*added]
+    before = Graph(model)
+    after, true = fill_channels(before, lanes=16, least=8)
+    assert not {"first", "m", "y.q", "y"} & {*true}
+    image = np.random.default_rng(0).normal(0, 1, before.shapes["image"]).astype(np.float32)
+    a, b = (reference(g, {"image": image})["restored"] for g in (before, Graph(after)))
+    np.testing.assert_array_equal(a, b)

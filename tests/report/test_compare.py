@@ -33,7 +33,7 @@ def test_only_what_was_meant_to_run_here_has_a_latency(jetson, x86_run, tmp_path
     timed = {row.title: row for row in read_run(x86_run.bundle).rows if row.latency}
     assert set(timed) == {"FP32", "openvino"}
     page = shown(write_comparison([x86_run.bundle, jetson.bundle], tmp_path / "compare.html"))
-    assert page.count("measured; OpenVINO") == 2
+    assert page.count("measured, short measurement; OpenVINO") == 2  # of 20 runs
     assert "Against latency" in page
     alone = shown(write_comparison([jetson.bundle, jetson.bundle], tmp_path / "alone.html"))
     assert "Against latency" not in alone
@@ -57,6 +57,24 @@ def test_a_device_has_rows_of_its_own(x86_run, tmp_path):
     page = shown(write_comparison([bundle, x86_run.bundle], tmp_path / "compare.html"))
     assert "a board; threads" in page
     assert "on ssh://user@board<" in page
+    assert page.count("not scored there") == 1
+
+
+def test_a_devices_own_score_stands_in_its_row(x86_run, tmp_path):
+    """As `bench` writes it: about the engine on the device."""
+    bundle = Bundle(shutil.copytree(x86_run.folder, tmp_path / "run"))
+    mine = next(f for f in x86_run.figures if (f.name, f.subject) == ("psnr", "openvino"))
+    there = {"device": "ssh://user@board", "subject": "openvino on ssh://user@board", "value": 11.25}
+    bundle.ledger.add([mine.model_copy(update=there)])
+    rows = {row.device: row for row in read_run(bundle).rows if row.title == "openvino"}
+    assert (rows["ssh://user@board"].score.value, rows[""].score.value) == (11.25, mine.value)
+    assert "not scored there" not in shown(write_comparison([bundle, x86_run.bundle], tmp_path / "compare.html"))
+
+
+def test_links_lead_to_folders_of_any_name(x86_run, tmp_path):
+    bundle = Bundle(shutil.copytree(x86_run.folder, tmp_path / "50 % #1"))
+    page = shown(write_comparison([bundle, x86_run.bundle], tmp_path / "compare.html"))
+    assert 'href="50%20%25%20%231/report.html"' in page
 
 
 def test_other_samples_are_told(jetson, tmp_path):

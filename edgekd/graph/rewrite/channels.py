@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from edgekd.graph.executed import PAIR
 from edgekd.graph.model import Array, Graph, attributes
 from edgekd.graph.rewrite.edit import copy_of, finish, read_nodes
 
@@ -49,7 +50,9 @@ class Channels:
         graph, kind, out = self.graph, node.op_type, node.output[0]
         if kind == "DequantizeLinear" and node.input[0] in graph.constants:
             return
-        if kind in _SAME or (kind == "Resize" and len(node.input) == 3 and self._keeps_channels(node)):
+        if kind in PAIR and self.graph.scalar(node.input[1]).size > 1:  # a scale for each channel
+            self.fixed |= {*node.input, *node.output}
+        elif kind in _SAME or (kind == "Resize" and len(node.input) == 3 and self._keeps_channels(node)):
             self._join(node.input[0], out)
         elif kind == "Conv" and self.is_writable(node):
             if attributes(node).get("group", 1) > 1:

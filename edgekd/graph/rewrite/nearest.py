@@ -47,7 +47,14 @@ def _factor(graph: Graph, node: onnx.NodeProto) -> int:
     if len(old) != 4 or old[:2] != new[:2] or 0 in (*old, *new):
         return 1
     factor = new[2] // old[2]
-    return factor if (new[2], new[3]) == (old[2] * factor, old[3] * factor) else 1
+    whole = (new[2], new[3]) == (old[2] * factor, old[3] * factor) and _is_scaled(graph, node, factor)
+    return factor if whole else 1
+
+
+def _is_scaled(graph: Graph, node: onnx.NodeProto, factor: int) -> bool:
+    """Whether it is told no other scale: places lie by the scale, not by the size that it leads to."""
+    scales = graph.constants.get(node.input[2]) if len(node.input) > 2 and node.input[2] else None
+    return scales is None or scales.size == 0 or bool(np.all(scales.ravel()[-2:] == factor))
 
 
 def _same_grid(graph: Graph, before: onnx.NodeProto, reader: onnx.NodeProto) -> bool:
