@@ -67,6 +67,12 @@ def nearest(name: str, known: Sequence[str]) -> str:
     return "known: " + ", ".join(f"`{k}`" for k in known)
 
 
+def last_line(error: Exception) -> str:
+    """What an error of another program says in the end; its kind where it says nothing."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
+
+
 def gather(problems: list[Problem], where: str, make: Callable[[], T]) -> T | None:
     """What `make` gives, or None with its problems added to the list."""
     try:

@@ -95,9 +95,3 @@ def check_operators(graph: Graph, engine: Engine) -> list[Problem]:
     if graph.opset > engine.opset:
         problems.append(Problem("opset", f"the graph has {graph.opset}, the engine reads {engine.opset}"))
     return problems
-
-
-def last_words(error: Exception) -> str:
-    """What a runtime's own error says: its last line, else its kind."""
-    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return lines[-1].strip()

@@ -72,6 +72,7 @@ def bench_model(
         return
     for each in found:
         summary.print_device(each, {})
+    summary.print_notes(model.notes)
     print("\nrandom inputs; speed does not depend on them")
 
 

@@ -124,3 +124,9 @@ def print_skipped(skipped: Sequence[Problem]) -> None:
     """What was not looked at here, and why."""
     for problem in skipped:
         print(f"not looked at here: {problem.where} {problem.message}" + (f" ({problem.hint})" if problem.hint else ""))
+
+
+def print_notes(notes: Sequence[Problem]) -> None:
+    """What was taken for granted of a model file, and engines that do not run it."""
+    for note in notes:
+        print(f"note: {note}" + (f" ({note.hint})" if note.hint else ""))

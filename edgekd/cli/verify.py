@@ -78,7 +78,7 @@ def verify_run(run: Path, every: bool, json: bool, device: Device | None) -> Non
 
 def verify_model(path: Path, io: Path | None, every: bool, json: bool) -> None:
     """A model file."""
-    from edgekd.cli import console
+    from edgekd.cli import console, summary
     from edgekd.verify.foreign import PROBES, opened, verify_foreign
 
     with opened(path, io) as found:
@@ -94,8 +94,7 @@ def verify_model(path: Path, io: Path | None, every: bool, json: bool) -> None:
         rows = [[hop.name, f"{hop.equal:.4%}", str(hop.largest), hop.first_beyond or "none"] for hop in hops]
         console.table(["hop", "equal codes", "largest", "first tensor beyond its bound"], rows, right=(1, 2))
         print(f"\n{PROBES} random inputs; {len(gates) - len(failures)} of {len(gates)} gates held")
-        for note in found.notes:
-            print(f"note: {note}" + (f" ({note.hint})" if note.hint else ""))
+        summary.print_notes(found.notes)
     console.tell(failures)
     if failures:
         raise typer.Exit(1)

@@ -28,8 +28,10 @@ def bench_file(
 ) -> Benched:
     """Latency, memory and energy of the file's engines, each beside the float net in the same engine.
 
-    Raises RequestError for an unknown engine, MissingError where the device cannot be reached or runs none of them.
+    Raises RequestError for an unknown engine, ProblemsError where none here runs the file, MissingError where the
+    device cannot be reached or runs none of them.
     """
+    found.demand_engine()
     for name in engines:
         if name not in found.engines:
             raise RequestError(f"the file has no engine `{name}`", nearest(name, [*found.engines]))

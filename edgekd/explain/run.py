@@ -11,10 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from edgekd.backends.base import Artifact, Explains, Job, last_words
+from edgekd.backends.base import Artifact, Explains, Job
 from edgekd.backends.registry import backend
 from edgekd.devices.local import open_session
-from edgekd.errors import EdgekdError, RequestError
+from edgekd.errors import EdgekdError, RequestError, last_line
 from edgekd.explain.costs import Costs
 from edgekd.explain.explain import measured, static
 from edgekd.explain.findings import UNRULED, Explanation
@@ -82,7 +82,7 @@ def _compiled(
     except EdgekdError:
         raise
     except Exception as error:  # each runtime raises its own kinds
-        raise RequestError(f"{engine} does not run it: {last_words(error)}") from error
+        raise RequestError(f"{engine} does not run it: {last_line(error)}") from error
     return artifact, session, as_given(artifact, folder, graph)
 
 

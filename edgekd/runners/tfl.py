@@ -81,7 +81,8 @@ class Session:
         for name, value in inputs.items():
             detail = self._inputs[self._names.get(name, name)]
             if np.dtype(detail["dtype"]).kind in "iu" and value.dtype.kind == "f":
-                value = quantize(value, detail["dtype"], *detail["quantization"])
+                scale, zero = detail["quantization"]
+                value = quantize(value, detail["dtype"], scale, zero, self._kernels == "reference")
             layout = self._layouts.get(name)
             fed.append((detail["index"], np.ascontiguousarray(value if layout is None else value.transpose(layout))))
         return fed
@@ -159,9 +160,10 @@ def _precision(dtype: Any) -> str:
     return f"{kind.kind}{8 * kind.itemsize}"
 
 
-def quantize(values: NDArray[Any], dtype: Any, scale: float, zero: int) -> NDArray[Any]:
-    """Codes of a type: divided by the scale, ties to even, saturated."""
-    codes = np.rint(values.astype(np.float32) / np.float32(scale)) + np.float32(zero)
+def quantize(values: NDArray[Any], dtype: Any, scale: float, zero: int, away: bool = False) -> NDArray[Any]:
+    """Codes of a type: divided by the scale, saturated; ties to even, or away from zero as reference kernels do."""
+    scaled = (values.astype(np.float32) / np.float32(scale)).astype(np.float64)
+    codes = (np.sign(scaled) * np.floor(np.abs(scaled) + 0.5) if away else np.rint(scaled)) + zero
     out: NDArray[Any] = np.clip(codes, np.iinfo(dtype).min, np.iinfo(dtype).max).astype(dtype)
     return out
 

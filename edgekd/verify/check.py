@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
 from edgekd.backends.base import read_artifact
 from edgekd.devices.base import Device
 from edgekd.devices.local import RUNNERS, can_run, how_to_get
-from edgekd.errors import MissingError, Problem
+from edgekd.errors import MissingError, Problem, RequestError, last_line
 from edgekd.evidence import Bundle, Figure
 from edgekd.graph import golden
 from edgekd.graph.cost import count
@@ -85,12 +87,18 @@ def verify(
 
 
 def read_probes(path: Path) -> tuple[list[dict[str, Array]], list[dict[str, Array]]]:
-    """Probe inputs and the codes training saw, from entries `N/input/NAME` and `N/codes/NAME`."""
+    """Probe inputs and the codes training saw, from entries `N/input/NAME` and `N/codes/NAME`.
+
+    Raises RequestError where the file is damaged.
+    """
     parts: dict[str, dict[int, dict[str, Array]]] = {"input": {}, "codes": {}}
-    with np.load(path, allow_pickle=False) as file:
-        for entry in file.files:
-            number, kind, name = entry.split("/", 2)
-            parts[kind].setdefault(int(number), {})[name] = file[entry]
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            for entry in file.files:
+                number, kind, name = entry.split("/", 2)
+                parts[kind].setdefault(int(number), {})[name] = file[entry]
+    except (BadZipFile, EOFError, KeyError, ValueError, zlib.error):
+        raise RequestError(f"`{path}` is damaged", "make the run again, or restore that file") from None
     inputs, codes = ([part[i] for i in sorted(part)] for part in parts.values())
     return inputs, codes
 
@@ -192,5 +200,4 @@ def _find_losses(bundle: Bundle, task: Task, io: IoRecord, found: Verification, 
 
 
 def _does_not_run(name: str, error: Exception) -> Gate:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return Gate(name, "runs here", reason, "no error", False, "compile it again")
+    return Gate(name, "runs here", last_line(error), "no error", False, "compile it again")

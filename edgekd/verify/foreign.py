@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import onnx
 from pydantic import ValidationError
 
-from edgekd.backends.base import Artifact, Job, last_words
+from edgekd.backends.base import Artifact, Job
 from edgekd.backends.registry import backend, is_installed
-from edgekd.devices.local import RUNNERS
-from edgekd.errors import MissingError, Problem, ProblemsError, RequestError
+from edgekd.devices.local import RUNNERS, open_session
+from edgekd.errors import MissingError, Problem, ProblemsError, RequestError, last_line
 from edgekd.graph import golden
 from edgekd.graph.golden import Rounding
 from edgekd.graph.model import Array, Graph, read_model, with_batch
@@ -40,6 +42,13 @@ class Foreign:
     engines: dict[str, LocalEngine]
     roundings: dict[str, Rounding]
     notes: list[Problem] = field(default_factory=list)
+    refused: list[Problem] = field(default_factory=list)
+    """Engines that do not run it here, and why; these are among the notes."""
+
+    def demand_engine(self) -> None:
+        """Raises ProblemsError, with every engine's reason, where none here runs the file."""
+        if not self.engines:
+            raise ProblemsError(self.refused)
 
     def probes(self, count: int = PROBES, seed: int = 0) -> list[dict[str, Array]]:
         """Uniform random inputs over each input's range."""
@@ -62,17 +71,20 @@ def opened(path: Path, record: Path | None = None) -> Iterator[Foreign]:
     Raises MissingError, or RequestError where the file cannot be read.
     """
     graph, notes = _read(path, record)
+    refused: list[Problem] = []
     with TemporaryDirectory() as folder:
-        made = list(_engines(path, graph, Path(folder), notes))
-        yield Foreign(path, graph, {e.name: e for e, _ in made}, {e.name: r for e, r in made}, notes)
+        made = list(_engines(path, graph, Path(folder), refused))
+        engines, roundings = {e.name: e for e, _ in made}, {e.name: r for e, r in made}
+        yield Foreign(path, graph, engines, roundings, notes + refused, refused)
 
 
 def verify_foreign(
     found: Foreign, say: Callable[[str], None] = lambda text: None, every: bool = False
 ) -> tuple[list[Hop], list[Gate]]:
-    """Every engine against the golden interpreter in its own rounding. Raises ProblemsError where it has none."""
+    """Every engine against the golden interpreter in its own rounding. Raises ProblemsError where either is lacking."""
     if problems := golden.check(found.graph):
         raise ProblemsError(problems)
+    found.demand_engine()
     hops, gates, inputs = [], [], found.probes()
     for name, engine in found.engines.items():
         say(f"parity: {GOLDEN} → {name}")
@@ -89,6 +101,9 @@ def _read(path: Path, record: Path | None) -> tuple[Graph, list[Problem]]:
     if any(0 in graph.shapes.get(name, (0,)) for name in graph.inputs):
         graph = with_batch(graph, 1)
         notes.append(Problem("", "the batch is free; it is read as one sample"))
+    if codes := [name for name in graph.inputs if graph.types[name] != onnx.TensorProto.FLOAT]:
+        hint = "leave the quantizer of its inputs in the graph"
+        raise RequestError(f"input `{codes[0]}` is not float32: probes and pictures are real values", hint)
     if record is not None:
         graph = with_record(graph, read_record(record))
     elif not has_record(graph):
@@ -125,7 +140,8 @@ def read_record(path: Path) -> IoRecord:
         raise RequestError(f"io record `{path}` cannot be read: {error}") from None
 
 
-FORMS: dict[str, dict[str, tuple[str, dict[str, object], Rounding]]] = {
+Form = tuple[str, dict[str, object], Rounding]
+FORMS: dict[str, dict[str, Form]] = {
     ".onnx": {
         "onnxruntime, unoptimised": ("onnxruntime", {"optimise": False}, "rne_f32"),
         "onnxruntime": ("onnxruntime", {}, "rne_f32"),
@@ -135,26 +151,42 @@ FORMS: dict[str, dict[str, tuple[str, dict[str, object], Rounding]]] = {
 """Engines by file type: backend, its options, its rounding."""
 
 
-def _engines(path: Path, graph: Graph, folder: Path, notes: list[Problem]) -> Iterator[tuple[LocalEngine, Rounding]]:
-    """The engines of this host, each compiled into a folder of its own; why one is left out is noted."""
+def _engines(path: Path, graph: Graph, folder: Path, refused: list[Problem]) -> Iterator[tuple[LocalEngine, Rounding]]:
+    """The engines of this host, each ready to run; why one is left out goes to `refused`."""
+    inputs = {spec.name: np.zeros(spec.shape, np.float32) for spec in graph.io.inputs}
+    for name, (ready, rounding) in _candidates(path, graph, inputs, folder).items():
+        try:
+            yield ready(), rounding
+        except MissingError as error:
+            refused.append(Problem(name, error.message, error.hint, missing=True))
+        except Exception as error:  # each runtime raises its own kinds
+            refused.append(Problem(name, f"does not run it: {last_line(error)}"))
+
+
+def _candidates(
+    path: Path, graph: Graph, inputs: dict[str, Array], folder: Path
+) -> dict[str, tuple[Callable[[], LocalEngine], Rounding]]:
+    """By name what makes an engine ready, once called, and its rounding."""
     if path.suffix.lower() == ".tflite":
         from edgekd.backends.litert.foreign import artifacts
 
-        for name, (artifact, rounding) in artifacts(path, graph).items():
-            yield LocalEngine(name, artifact, path.parent), rounding
-        return
-    inputs = [{spec.name: np.zeros(spec.shape, np.float32) for spec in graph.io.inputs}]
-    for i, (name, (kind, options, rounding)) in enumerate(FORMS[".onnx"].items()):
-        if not is_installed(kind):
-            notes.append(
-                Problem(name, f"`{RUNNERS.get(kind, kind)}` is not installed", f"pip install 'edgekd[{kind}]'")
-            )
-            continue
-        out, maker = folder / str(i), backend(kind)
-        out.mkdir()
-        try:
-            made: Artifact = maker.compile(Job(graph, graph, inputs, []), maker.Options(**options), out)
-        except Exception as error:  # each runtime raises its own kinds
-            notes.append(Problem(name, f"does not run it: {last_words(error)}"))
-            continue
-        yield LocalEngine(name, made, out), rounding
+        made = artifacts(path, graph)
+        return {name: (partial(_tried, name, artifact, path.parent, inputs), r) for name, (artifact, r) in made.items()}
+    forms = FORMS[".onnx"].items()
+    return {name: (partial(_compiled, name, form, graph, inputs, folder / str(i)), form[2])
+            for i, (name, form) in enumerate(forms)}  # fmt: skip
+
+
+def _tried(name: str, artifact: Artifact, folder: Path, inputs: dict[str, Array]) -> LocalEngine:
+    engine = LocalEngine(name, artifact, folder)
+    open_session(engine.runner, folder / artifact.model, artifact.options).run(inputs)
+    return engine
+
+
+def _compiled(name: str, form: Form, graph: Graph, inputs: dict[str, Array], out: Path) -> LocalEngine:
+    kind, options, _ = form
+    if not is_installed(kind):
+        raise MissingError(f"`{RUNNERS.get(kind, kind)}` is not installed", f"pip install 'edgekd[{kind}]'")
+    out.mkdir()
+    maker = backend(kind)
+    return LocalEngine(name, maker.compile(Job(graph, graph, [inputs], []), maker.Options(**options), out), out)

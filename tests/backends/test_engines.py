@@ -112,3 +112,11 @@ def test_fitted_graphs_give_every_code_in_its_own_channels(tmp_path):
     want, [found] = golden.run(graph, image), traces(LocalEngine("fitted", artifact, tmp_path), [image], ["x.q", "y.q"])
     for name in ("x.q", "y.q", "restored"):
         np.testing.assert_array_equal(found[name], want[name])
+
+
+def test_a_name_that_an_operator_has_is_not_given_again(tmp_path):
+    """An operator without a name gets its tensor's, which may be another operator's name already."""
+    graph = conv_graph(RNG, dtype=np.uint8, zero=7, channels=8)
+    graph.model.graph.node[-1].name, graph.model.graph.node[0].name = "", graph.model.graph.node[-1].output[0]
+    engine = backend("onnxruntime")
+    engine.compile(Job(graph, graph, [{"image": np.zeros((1, 8, 8, 8), np.float32)}], []), engine.Options(), tmp_path)

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from edgekd.devices.local import Local
+from edgekd.errors import RequestError
 from edgekd.evidence import Bundle
 from edgekd.graph.model import Graph, read_model, with_constants
 from edgekd.pipeline import Result
@@ -158,6 +159,16 @@ def test_missing_files_are_all_named(copy, cli):
     assert done.returncode == 1
     assert "probes.npz: unchanged: changed or gone" in done.stderr
     assert "arms/ptq.onnx: unchanged" in done.stderr
+
+
+def test_damaged_probes_are_told(tmp_path):
+    path = tmp_path / "probes.npz"
+    np.savez_compressed(path, **{"0/input/x": np.zeros(500), "0/codes/y": np.zeros(500, np.int8)})
+    whole = path.read_bytes()
+    for data in (b"", whole[:100], whole[:80] + b"damage" + whole[86:]):
+        path.write_bytes(data)
+        with pytest.raises(RequestError, match="is damaged"):
+            read_probes(path)
 
 
 def test_probes_hold_what_training_saw(jetson):

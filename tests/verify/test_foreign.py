@@ -2,10 +2,12 @@
 
 import json
 
+import flatbuffers
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from edgekd.errors import ProblemsError, RequestError
 from edgekd.graph.model import Graph, read_model, with_constants
 from edgekd.graph.records import guess_record
@@ -14,6 +16,7 @@ from edgekd.schema.io import ImageInput, TensorInput
 from edgekd.verify.foreign import opened, verify_foreign
 from onnxruntime.quantization import QuantFormat
 
+from tests.backends.litert.test_read import classifier
 from tests.graph.graphs import build, pair
 from tests.verify.foreign_models import SHAPE, Pictures, float_net, quantized
 
@@ -52,6 +55,39 @@ def test_integer_operators_of_the_older_form_are_refused_by_name(tmp_path, cli):
     done = cli("verify", path)
     assert done.returncode == 2
     assert "QLinearConv" in done.stderr
+
+
+def test_inputs_that_are_codes_are_refused(tmp_path, cli):
+    path = quantized(tmp_path)
+    model = onnx.load(path)
+    first = next(n for n in model.graph.node if n.op_type == "QuantizeLinear" and n.input[0] == "image")
+    model.graph.node.remove(first)
+    model.graph.input[0].CopyFrom(onnx.helper.make_tensor_value_info(first.output[0], onnx.TensorProto.UINT8, SHAPE))
+    onnx.save(model, path)
+    for verb in ("verify", "bench"):
+        done = cli(verb, path)
+        assert done.returncode == 2
+        assert f"`{first.output[0]}` is not float32" in done.stderr
+
+
+def test_a_file_that_no_engine_runs_is_not_verified(tmp_path, cli):
+    path = classifier(tmp_path / "new.tflite")
+    model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
+    model.operatorCodes[0].version = 99
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    path.write_bytes(bytes(builder.Output()))
+    for verb in ("verify", "bench"):
+        done = cli(verb, path)
+        assert done.returncode == 2, done.stdout
+        assert "litert: does not run it" in done.stderr
+
+
+def test_explain_of_integer_operators_and_of_an_engine_that_refuses(tmp_path, cli):
+    done = cli("explain", quantized(tmp_path, form=QuantFormat.QOperator), "--runs", "2")
+    assert done.returncode == 0, done.stderr
+    assert "onnxruntime: ONNX Runtime" in done.stdout
+    assert "openvino does not run it" in done.stdout
 
 
 def test_an_operator_nobody_knows_is_refused_by_name(tmp_path, cli):
@@ -104,6 +140,17 @@ def test_without_its_pairs_the_net_answers_like_the_float_one(tmp_path):
         for m in ((tmp_path / "float.onnx").read_bytes(), real.SerializeToString())
     )
     assert np.abs(want - have).max() < 0.02 * np.abs(want).max()
+
+
+def test_what_stays_codes_has_no_float_form(tmp_path):
+    graph = Graph(read_model(quantized(tmp_path, form=QuantFormat.QOperator)))
+    with pytest.raises(RequestError, match="integer operator"):
+        without_pairs(graph)
+    model = build(pair("restored", "image", "s", "z"), {"s": np.float32(1), "z": np.uint8(0)}, SHAPE, SHAPE).model
+    codes = model.graph.node[0].output[0]
+    model.graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info(codes, onnx.TensorProto.UINT8, SHAPE))
+    with pytest.raises(RequestError, match=f"output `{codes}` is codes"):
+        without_pairs(Graph(model))
 
 
 def test_a_damaged_engine_is_named(tmp_path):

@@ -14,11 +14,13 @@ from edgekd.backends.litert.inverse import HANDLERS
 from edgekd.backends.litert.layout import Layout, Shape, channels_last
 from edgekd.backends.litert.reader import CODES, NAMES, Reader, Value, image_layout, initializers
 from edgekd.backends.litert.structure import Parsed
-from edgekd.errors import MissingError, Problem, ProblemsError, RequestError
+from edgekd.errors import EdgekdError, MissingError, Problem, ProblemsError, RequestError, last_line
 from edgekd.graph.model import IO_KEY, Graph
 from edgekd.schema.io import ImageInput, Input, IoRecord, TensorInput, TensorOutput
 
 OPSET = 20
+DAMAGE = (struct.error, IndexError, ValueError, TypeError, AttributeError)
+"""What the schema's own reader raises on a damaged file."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,15 @@ def find(path: Path) -> Found:
     Raises MissingError, RequestError where the file is damaged, ProblemsError that names every operator that the graph
     cannot hold.
     """
-    r = Reader(_parse(path))
+    try:
+        return _found(Reader(_parse(path)))
+    except EdgekdError:
+        raise
+    except (*DAMAGE, AssertionError, KeyError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as e:
+        raise RequestError(f"`{path}` is damaged, or holds what is not understood: {last_line(e)}") from e
+
+
+def _found(r: Reader) -> Found:
     known = {*HANDLERS}
     kinds = {r.file.kind(op): r.name(op.outputs[0]) for op in reversed(r.file.graph.operators)}
     if unknown := {kind: at for kind, at in kinds.items() if kind not in known}:
@@ -67,7 +77,7 @@ def _parse(path: Path) -> Parsed:
         raise RequestError(f"`{path}` is no .tflite file")
     try:
         file = Parsed(data)
-    except (struct.error, IndexError, ValueError, TypeError, AttributeError):
+    except DAMAGE:
         raise RequestError(f"`{path}` is damaged", "make it again") from None
     if len(file.model.subgraphs) > 1:
         raise RequestError(f"`{path}` has several subgraphs", "only a plain network can be read")

@@ -12,7 +12,7 @@ from ai_edge_litert import schema_py_generated as schema
 from onnx import helper, numpy_helper
 
 from edgekd.backends.litert.layout import NHWC, Layout, Shape, permutation, plain, same_order
-from edgekd.backends.litert.structure import Parsed
+from edgekd.backends.litert.structure import Parsed, unread
 from edgekd.errors import RequestError
 from edgekd.graph.model import Array, code_name
 
@@ -136,7 +136,12 @@ class Reader:
         return next(found, plain(rank))
 
     def leave(self, index: int, made: str, layout: Layout, activation: int = 0) -> None:
-        """What an operator made, behind its fused activation, is a tensor of the file: a pair where it is codes."""
+        """What an operator made, behind its fused activation, is a tensor of the file: a pair where it is codes.
+
+        Raises RequestError where it is neither codes of 8 bits nor float32.
+        """
+        if self.tensors[index].type not in (*CODES, schema.TensorType.FLOAT32):
+            raise unread(self.tensors[index])
         if activation:
             made = self.activate(made, activation)
         shape = tuple(np.array(self.shape(index), int)[list(_inverse(layout))])

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from ai_edge_litert import schema_py_generated as schema
 
-from edgekd.errors import Problem
+from edgekd.errors import Problem, RequestError
 from edgekd.graph.model import Array, Graph, attributes
 
 DTYPES = {schema.TensorType.INT8: np.int8, schema.TensorType.INT32: np.int32, schema.TensorType.FLOAT32: np.float32}
@@ -33,10 +33,22 @@ class Parsed:
         return max(int(code.builtinCode), int(code.deprecatedBuiltinCode))
 
     def data(self, tensor: Any) -> Array | None:
-        """A constant's values; None where the tensor is computed."""
+        """A constant's values; None where the tensor is computed. Raises RequestError for types that are not read."""
         raw = self.model.buffers[tensor.buffer].data
         shape = [] if tensor.shape is None else tensor.shape
-        return None if raw is None or not len(raw) else np.asarray(raw).view(DTYPES[tensor.type]).reshape(shape)
+        if raw is None or not len(raw):
+            return None
+        if tensor.type not in DTYPES:
+            raise unread(tensor)
+        return np.asarray(raw).view(DTYPES[tensor.type]).reshape(shape)
+
+
+def unread(tensor: Any) -> RequestError:
+    """An error that names a tensor and its type."""
+    kind = next((name for name, number in vars(schema.TensorType).items() if number == tensor.type), "UNKNOWN")
+    return RequestError(
+        f"`{tensor.name.decode()}` is {kind}, which is not read from .tflite files", "give an int8 or a float32 file"
+    )
 
 
 def compare(graph: Graph, data: bytes, names: Mapping[str, str]) -> list[Problem]:

@@ -87,6 +87,10 @@ def named(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model with a name for each operator that has none: its first tensor's, by which profiles tell of it."""
     out = onnx.ModelProto()
     out.CopyFrom(model)
+    taken = {node.name for node in out.graph.node}
     for node in out.graph.node:
-        node.name = node.name or node.output[0]
+        if not node.name:
+            node.name = node.output[0]
+            while node.name in taken:
+                node.name += "_"
     return out

@@ -81,8 +81,19 @@ def _max_pool(x: Array, args: Sequence[Value], attrs: Attributes) -> Array:
 
 def average_pool(args: Sequence[Value], attrs: Attributes) -> Value:
     """Padding counts only with `count_include_pad`; of codes an integer kernel in `tfl_double`."""
-    x, code = args[0], isinstance(args[0], Codes) and args[0].single
-    source = x.integers if isinstance(x, Codes) and code else real(x).astype(np.float64)
+    x = args[0]
+    if not (isinstance(x, Codes) and x.single):
+        sums, count = _sums(real(x).astype(np.float64), attrs)
+        out: Array = (sums / count).astype(np.float32)
+        return out
+    sums, count = _sums(x.integers, attrs)
+    return Pending(
+        (sums / count * np.float64(x.scale.item())).astype(np.float32), _average_codes(x, sums, count, attrs)
+    )
+
+
+def _sums(source: Array, attrs: Attributes) -> tuple[Array, Array]:
+    """What lies under each window, summed in the order of its places, and how many places count."""
     slide, planes = _pool(source, attrs)
     ones = np.ones((1, 1, *planes.shape[2:]), np.int64)
     sums, count = (np.asarray(sum(seen for _, _, seen in slide.taps(padded(a, slide.pads)))) for a in (planes, ones))
@@ -90,17 +101,16 @@ def average_pool(args: Sequence[Value], attrs: Attributes) -> Value:
         count = np.full_like(count, prod(slide.kernel))
     keep = 4 - (source.ndim - 2)
     sums, count = (a.reshape(*a.shape[:2], *a.shape[keep:]) for a in (sums, count))
-    if not (isinstance(x, Codes) and code):
-        out: Array = (sums / count).astype(np.float32)
-        return out
-    return Pending((sums / count * np.float64(x.scale.item())).astype(np.float32), _average_codes(x, sums, count))
+    return sums, count
 
 
-def _average_codes(x: Codes, sums: Array, count: Array) -> Callable[[Array, Array], Array]:
+def _average_codes(x: Codes, sums: Array, count: Array, attrs: Attributes) -> Callable[[Array, Array], Array]:
+    """The integer kernel keeps the grid; to another one it is the float kernel, then a quantizer."""
+
     def codes(scale: Array, zero: Array) -> Array:
         if scale == x.scale and zero == x.zero:
             return rounding.tfl_average(sums, count, int(zero), zero)
-        return rounding.tfl_double(sums, np.float64(x.scale.item()) / count / np.float64(scale), zero)
+        return rounding.quantize_float(_sums(real(x), attrs)[0] / count.astype(np.float32), scale, zero, "tfl_double")
 
     return codes
 

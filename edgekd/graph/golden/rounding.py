@@ -45,11 +45,16 @@ def _nearest_even(scaled: Array, zero: Array) -> Array:
     return scaled.astype(zero.dtype)
 
 
-def quantize_end(values: Array, scale: Array, zero: Array, mode: Rounding) -> Array:
-    """The code of a limit; infinite ones saturate. `tfl_double` rounds half away (TFLite CalculateActivationRange)."""
+def quantize_float(values: Array, scale: Array, zero: Array, mode: Rounding) -> Array:
+    """A float32 value's codes in either rounding; infinite ones saturate.
+
+    `tfl_double` rounds half away from zero (TFLite AffineQuantize, CalculateActivationRange).
+    """
     if mode == "rne_f32":
         return quantize_real(values, scale, zero)
-    return saturate(half_away(values / scale) + zero.astype(np.float32), zero)
+    with np.errstate(over="ignore"):
+        scaled = values.astype(np.float32, copy=False) / scale.astype(np.float32)
+    return saturate(half_away(scaled.astype(np.float64)) + zero.astype(np.float64), zero)
 
 
 def fixed_point(real: Array | np.float64) -> tuple[Ints, Ints]:

@@ -11,7 +11,7 @@ from edgekd.errors import Problem, RequestError
 from edgekd.graph.alternatives import alternative
 from edgekd.graph.golden.moving import split
 from edgekd.graph.golden.operators import OPERATORS, REFUSE
-from edgekd.graph.golden.rounding import Rounding, quantize_real
+from edgekd.graph.golden.rounding import Rounding, quantize_float
 from edgekd.graph.golden.values import Table, Value, numbers
 from edgekd.graph.golden.windows import Attributes
 from edgekd.graph.model import Array, Graph, along, attributes
@@ -73,7 +73,7 @@ def _quantize(name: str, arguments: Sequence[Value], attrs: Attributes, rounding
     if doubtful and np.isnan(np.min(numbers(x), initial=0)):
         raise RequestError(f"`{name}` is made of NaN, for which there is no code", "its operators divide by zero")
     if isinstance(x, np.ndarray | np.generic):
-        return quantize_real(np.asarray(x), scale, zero)
+        return quantize_float(np.asarray(x), scale, zero, rounding)
     return x.quantize(scale, zero, rounding)
 
 

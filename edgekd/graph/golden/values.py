@@ -171,7 +171,7 @@ class Clipped:
     def quantize(self, scale: Array, zero: Array, mode: Rounding) -> Array:
         """The inner codes between the codes of the limits."""
         ends = (np.full(scale.shape, end, np.float32) for end in (self.low, self.high))
-        low, high = (rounding.quantize_end(end, scale, zero, mode) for end in ends)
+        low, high = (rounding.quantize_float(end, scale, zero, mode) for end in ends)
         codes = self.inner.quantize(scale, zero, mode)
         out: Array = np.minimum(np.maximum(codes, low), high)
         return out

@@ -16,7 +16,7 @@ def without_pairs(graph: Graph) -> onnx.ModelProto:
 
     A pair whose range begins at zero clips what is below, and some quantizers leave out a Relu because of it; a Relu
     takes its place. Not the network before training: the weights are the quantized ones. Raises RequestError where an
-    input is codes.
+    input or output is codes, or an operator takes them.
     """
     constants: dict[str, Array] = {}
     renamed: dict[str, str] = {}
@@ -29,11 +29,18 @@ def without_pairs(graph: Graph) -> onnx.ModelProto:
             constants[node.output[0]] = _real(graph, node)
         elif node.op_type == "DequantizeLinear" and source in graph.inputs:
             raise RequestError(f"input `{source}` is codes, so the graph has no float form", "give the float model")
+        elif node.op_type == "DequantizeLinear" and source not in renamed:
+            hint = "give the float model, or one with Q/DQ pairs around float operators"
+            raise RequestError(f"`{source}` is codes of an integer operator, so the graph has no float form", hint)
         elif node.op_type == "DequantizeLinear":
             renamed[node.output[0]] = renamed[source]
         else:
             node.input[:] = [renamed.get(name, name) for name in node.input]
             nodes.append(node)
+    if left := [
+        name for name in graph.outputs if name in graph.maker and graph.maker[name].op_type == "QuantizeLinear"
+    ]:
+        raise RequestError(f"output `{left[0]}` is codes, so the graph has no float form", "give the float model")
     gone = {name: renamed[name] for name in graph.outputs if name in renamed}
     nodes += [helper.make_node("Identity", [source], [name]) for name, source in gone.items()]
     return finish(copy_of(graph), nodes, constants, {*renamed})

@@ -147,3 +147,31 @@ def test_the_verb_checks_a_foreign_file(tmp_path, cli):
     done = cli("verify", path, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["failures"] == []
+
+
+def test_damage_is_told_wherever_it_lies(tmp_path):
+    """Bytes turned over and ends cut off: a sentence, or a graph that can be read."""
+    whole, path, rng = classifier(tmp_path / "a.tflite").read_bytes(), tmp_path / "b.tflite", np.random.default_rng(0)
+    refused = 0
+    for _ in range(150):
+        data = bytearray(whole[: rng.integers(8, len(whole))] if rng.random() < 0.2 else whole)
+        data[int(rng.integers(8, len(data))) if len(data) > 8 else 0] = rng.integers(0, 256)
+        path.write_bytes(data)
+        try:
+            read_tflite(path)
+        except RequestError:
+            refused += 1
+    assert 20 < refused < 150
+
+
+@pytest.mark.parametrize(("place", "kind"), [(0, "INT16"), (2, "FLOAT16"), (4, "INT16")])
+def test_types_that_are_not_read_are_named(tmp_path, place, kind):
+    """Half floats and 16-bit activations: never taken for something else."""
+    path = classifier(tmp_path / "a.tflite")
+    model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
+    model.subgraphs[0].tensors[place].type = getattr(schema.TensorType, kind)
+    builder = flatbuffers.Builder(1 << 12)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    path.write_bytes(bytes(builder.Output()))
+    with pytest.raises(RequestError, match=f"is {kind}, which is not read"):
+        read_tflite(path)

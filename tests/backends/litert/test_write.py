@@ -167,6 +167,16 @@ def test_average_pool(kind, seed, tmp_path):
     check(net.graph(), net.values(), tmp_path)
 
 
+@pytest.mark.parametrize("moved", [0, 1.7])
+def test_an_average_pool_on_another_grid_is_float(moved, tmp_path):
+    """Another zero point alone, which makes every second code a tie, and another scale."""
+    net = Net(1, x=(1, 8, 24, 24))
+    scale, zero = net.grids["x.in"]
+    grid = (np.float32(scale * moved), zero) if moved else (scale, zero + 31)
+    net.then("AveragePool", ["x.in"], (1, 8, 12, 12), grid=grid, kernel_shape=[2, 2], strides=[2, 2])
+    check(net.graph(), net.values(), tmp_path, int8=False)
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize(("axes", "keep"), [([2, 3], 1), ([2, 3], 0), ([-1], 1), ([1], 1), ([3], 0)])
 def test_mean(axes, keep, seed, tmp_path):
@@ -262,3 +272,20 @@ def test_what_has_no_kernel_is_refused_by_name():
     net.then("Conv", ["x.in", *weight], (1, 4, 4))
     with pytest.raises(RequestError, match=r"`Conv` at `conv.*slides over two axes"):
         write(net.graph())
+
+
+def test_a_quantizer_rounds_ties_as_the_reference_kernel_does(tmp_path):
+    """Pixels in [-1, 1] lie half between two codes, all of them."""
+    net = Net(0)
+    net.inputs["x"] = (1, 1, 16, 16)
+    net.quantize("x.in", "x", (1, 1, 16, 16), grid=(np.float32(2 / 256), 0))
+    net.then("MaxPool", ["x.in"], (1, 1, 8, 8), grid="x.in", kernel_shape=[2, 2], strides=[2, 2])
+    ties = (np.arange(-128, 128, dtype=np.float32) + np.float32(0.5)) / np.float32(128)
+    graph, inputs = net.graph(), {"x": ties.reshape(1, 1, 16, 16)}
+    found = check(graph, inputs, tmp_path, int8=False)
+    assert found["x.in.q"].ravel()[[0, 1, 128, 129]].tolist() == [-128, -127, 1, 2]
+    fed, _ = run(graph, inputs, tmp_path, io="int8")  # the runner quantizes what a file of codes takes
+    np.testing.assert_array_equal(fed["x.in.q"], found["x.in.q"])
+    for io in ("float", "int8"):
+        even, _ = run(graph, inputs, tmp_path, "xnnpack", io)
+        np.testing.assert_array_equal(even["x.in.q"], golden.run(graph, inputs)["x.in.q"])
