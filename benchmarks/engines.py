@@ -149,6 +149,13 @@ def told(r: dict[str, float]) -> str:
     return f"{r['ratio']:.2f} ({r['low']:.2f} to {r['high']:.2f})"
 
 
+def in_int8(facts: dict[str, Any]) -> str:
+    """The share of MACs, or of operators where the engine tells only those."""
+    if "share of MACs in int8" in facts:
+        return f"{100 * facts['share of MACs in int8']:.0f} %"
+    return f"{facts['of them in XNNPACK']} of {facts['operators']} operators in XNNPACK"
+
+
 def table(result: dict[str, Any], command: str) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     lines = [
@@ -164,7 +171,7 @@ def table(result: dict[str, Any], command: str) -> str:
             lines.append(
                 f"| {name} | {net['macs'] / 1e9:.2f} | {row['engine']} | {fp32} | {int8} | {told(row['own'])} | "
                 f"{told(row['onnxruntime'])} | {GOALS.get(row['engine'], '')} | "
-                f"{100 * row['facts']['share of MACs in int8']:.0f} % |"
+                f"{in_int8(row['facts'])} |"
             )
     nets = [f"- {name}: {net['about']}; load average {net['load'][0]:.1f}" for name, net in result["nets"].items()]
     return "\n".join([*lines, "", *nets, ""])
