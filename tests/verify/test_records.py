@@ -30,6 +30,7 @@ def test_the_same_record_holds():
     [
         ({"mean": [0.3, 0.4, 0.5]}, "`inputs.image.mean.0` is 0.3, trained with 0.5"),
         ({"scale": 1.0}, "`inputs.image.scale` is 1.0"),
+        ({"resize": "crop"}, "`inputs.image.resize` is crop, trained with none"),
         ({"color": "L", "mean": [0.5], "std": [0.5]}, "`inputs.image.color` is L, trained with RGB"),
     ],
 )
