@@ -12,7 +12,13 @@ from pathlib import Path
 import pytest
 from edgekd.graph.images import find_folder, read_picture
 from edgekd.pipeline import Result, resolve, run
+from hypothesis import settings
 from PIL import Image
+
+# The same examples every time, so that a change is judged and not its luck; `HYPOTHESIS_PROFILE=search` finds others.
+settings.register_profile("repeatable", derandomize=True)
+settings.register_profile("search", derandomize=False)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 # Small enough to train in seconds, real in every stage. Its gates only ask that something was learned.
 EVAL = Path(tempfile.gettempdir()) / f"edgekd-tests-{os.getuid()}" / "eval"
