@@ -36,8 +36,9 @@ def main(
 ) -> None:
     """Measure a run where it is meant to run: latency, memory and energy beside FP32; its score and parity there.
 
-    A device needs Python 3.8, numpy and the engine's runtime; nothing is installed there and nothing stays. Figures go
-    to the run's ledger, and the report is written anew. Ends with exit code 1 when a device's answers fail a gate.
+    A device needs Python 3.8, numpy and the engine's runtime; nothing is installed there, and only a lock file and
+    trtexec's timing cache stay. Figures go to the run's ledger, and the report is written anew. Ends with exit code 1
+    when a device's answers fail a gate.
     Needs no torch. A Q/DQ ONNX or `.tflite` file is timed in each engine here, beside the same net in float.
     """
     from edgekd.devices.open import open_device

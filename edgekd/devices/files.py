@@ -11,7 +11,7 @@ from edgekd.devices import measure
 from edgekd.devices.base import Device, Say, Timing, Work, silent
 from edgekd.devices.bench import Benched, compile_float
 from edgekd.devices.local import Local, can_run
-from edgekd.errors import MissingError, Problem, RequestError, nearest
+from edgekd.errors import MissingError, Problem, RequestError, last_line, nearest
 from edgekd.evidence import Figure
 from edgekd.graph.model import Graph
 from edgekd.graph.rewrite import without_pairs
@@ -66,13 +66,13 @@ def _measured(
 
 def _twin(found: Foreign, engine: LocalEngine, folder: Path, notes: list[Problem]) -> list[Work]:
     """The net without its pairs, for the same engine; where there is none, why."""
-    if not any(True for _ in found.graph.codes()):
+    if next(found.graph.codes(), None) is None:
         return []
     try:
         real = Graph(without_pairs(found.graph))
         made = compile_float(engine.artifact, real, found.probes(1)[0], folder)
     except Exception as error:  # each compiler raises its own kinds; the file itself can be timed all the same
-        notes.append(Problem(engine.name, f"has no float neighbour: {str(error).splitlines()[0]}"))
+        notes.append(Problem(engine.name, f"has no float neighbour: {last_line(error)}"))
         return []
     assert made.runner is not None
     return [Work(f"{FLOAT}, {engine.name}", made.runner, folder / made.model, made.options)]

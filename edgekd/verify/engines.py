@@ -12,6 +12,7 @@ import numpy as np
 from edgekd.backends.base import Artifact
 from edgekd.devices.base import Device, Work
 from edgekd.devices.local import open_session
+from edgekd.devices.measure import kind_of
 from edgekd.evidence import host
 from edgekd.graph.model import Array
 from edgekd.resources import sha256
@@ -32,7 +33,7 @@ class Engine(Protocol):
 
     @property
     def witness(self) -> dict[str, str]:
-        """What its figures are vouched by: tool, host, device, SHA-256 of its file."""
+        """What its figures are vouched by: tool, its kind, host, device, SHA-256 of its file."""
 
     def outputs(self, inputs: Iterable[Arrays]) -> Iterator[Arrays]:
         """Outputs of each input, with nothing else exposed: as it really runs."""
@@ -71,7 +72,8 @@ class LocalEngine:
     @property
     def witness(self) -> dict[str, str]:
         """Itself, on this host."""
-        return {"tool": self.artifact.tool, "host": host(), "sha256": sha256(self.folder / self.artifact.model)}
+        tool, file = self.artifact.tool, self.folder / self.artifact.model
+        return {"tool": tool, "kind": kind_of(tool), "host": host(), "sha256": sha256(file)}
 
     @property
     def runner(self) -> str:
@@ -103,7 +105,8 @@ class DeviceEngine:
         assert self.artifact.runner is not None
         file = self.folder / self.artifact.model
         result = self.device.do([Work(self.name, self.artifact.runner, file, self.artifact.options)], inputs, [task])
-        self.witness = {"tool": result.told[0]["tool"], "host": result.host, "device": self.device.name,
+        tool = result.told[0]["tool"]
+        self.witness = {"tool": tool, "kind": kind_of(tool), "host": result.host, "device": self.device.name,
                         "sha256": sha256(file)}  # fmt: skip
         return result.arrays[0]
 

@@ -3,8 +3,10 @@
 import numpy as np
 import onnx
 import pytest
+from edgekd.backends.base import Artifact
 from edgekd.devices.base import Timing, Work
 from edgekd.devices.local import Local
+from edgekd.verify.engines import DeviceEngine
 
 from tests.graph.graphs import conv_graph
 from tests.runners.boards import recorded_trtexec
@@ -35,3 +37,11 @@ def test_outputs_times_and_layers_come_back(work):
     layers = device.layers(work, IMAGE, 50)
     assert layers is not None
     assert [layer["precision"] for layer in layers] == ["int8", "int8", "float16", "float32"]
+
+
+def test_what_verify_gets_from_recordings_is_called_simulated(work):
+    kit = Artifact(backend="tensorrt", kind="kit", tool="", model=work.model.name, runner="trt", options=work.options)
+    engine = DeviceEngine("tensorrt on local", kit, work.model.parent, Local())
+    assert "restored" in next(engine.outputs([IMAGE]))
+    assert engine.witness["kind"] == "simulated"
+    assert "recorded" in engine.witness["tool"]
