@@ -15,8 +15,6 @@ from torch import Tensor, nn
 
 from edgekd.schema.base import Strict
 
-Gate = Literal["dense", "none"]
-
 
 class ModelConfig(Strict):
     """The recipe's `model` table; the defaults are the paper's network."""
@@ -24,7 +22,7 @@ class ModelConfig(Strict):
     encoder: tuple[int, int, int, int] = Field((48, 96, 160, 256), description="Channels at strides 1, 2, 4, 8.")
     neck: int = Field(320, ge=1, description="Channels at stride 16.")
     decoder: tuple[int, int, int, int] = Field((192, 128, 80, 40), description="Channels at strides 8, 4, 2, 1.")
-    gate: Gate = Field(
+    gate: Literal["dense", "none"] = Field(
         "dense",
         description="`dense`: each channel is weighed by all channels' means, which the paper calls efficient channel "
         "attention; `none`.",

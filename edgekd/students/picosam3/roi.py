@@ -52,7 +52,7 @@ def region(box: Box, size: Size) -> Roi:
         raise RequestError(f"the box {_told(box)} has no area", "give left, top, width, height in pixels")
     if x >= width or y >= height or x + w <= 0 or y + h <= 0:
         raise RequestError(f"the box {_told(box)} lies outside the picture of {width} x {height}", "see its unit")
-    longer = max(w, h)
+    longer = min(max(w, h), max(size))  # from there on it is the whole picture
     side = max(LEAST, ceil(longer * (1 + 2 * MARGIN)), ceil(longer) + 1)  # the pixel more is what rounding may move
     columns, rows = min(side, width), min(side, height)
     return Roi(_start(x + w / 2, columns, width), _start(y + h / 2, rows, height), columns, rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -14,18 +15,16 @@ from torch import Tensor
 from edgekd.errors import MissingError, RequestError
 from edgekd.students.picosam3.network import ModelConfig, PicoSam3Net
 
-_NECK_PAIR = {"1": "0", "2": "1", "4": "3", "5": "4"}
-"""Places of the second pair of the neck, which lies flat in theirs, in a block of ours."""
-_RULES: tuple[tuple[str, Any], ...] = (
-    (r"encoder_stage([1-4])\.", lambda m: f"encoder.{int(m[1]) - 1}."),
-    (r"down([1-4])\.", lambda m: f"down.{int(m[1]) - 1}."),
-    (r"bottleneck\.0\.", lambda m: "neck.0."),
-    (r"bottleneck\.([1245])\.", lambda m: f"neck.1.{_NECK_PAIR[m[1]]}."),
-    (r"up([1-4])\.1\.", lambda m: f"decoder.{int(m[1]) - 1}."),
-    (r"skip_conn([1-4])\.", lambda m: f"skip.{4 - int(m[1])}."),
-    (r"eca\.conv1x1\.", lambda m: "gate.mix."),
-    (r"refine\.", lambda m: "head."),
-    (r"output_head\.", lambda m: "head.0."),
+_NECK_PAIR = {"0": "1", "1": "2", "3": "4", "4": "5"}
+"""Places of the neck's second block, which lies flat in theirs."""
+_RULES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
+    (r"encoder\.(\d)", lambda m: f"encoder_stage{int(m[1]) + 1}"),
+    (r"down\.(\d)", lambda m: f"down{int(m[1]) + 1}"),
+    (r"neck\.0", lambda m: "bottleneck.0"),
+    (r"neck\.1\.(\d)", lambda m: f"bottleneck.{_NECK_PAIR[m[1]]}"),
+    (r"decoder\.(\d)", lambda m: f"up{int(m[1]) + 1}.1"),
+    (r"skip\.(\d)", lambda m: f"skip_conn{4 - int(m[1])}"),
+    (r"gate\.mix", lambda m: "eca.conv1x1"),
 )
 
 
@@ -47,23 +46,25 @@ def from_upstream(state: Any, name: str = "the state") -> PicoSam3Net:
     """The network of the authors' state dict. Raises RequestError where a tensor is missing, unknown or misshapen."""
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise RequestError(f"`{name}` is no state dict", "save the network's `state_dict()`")
-    renamed = {_ours(key, name): value for key, value in state.items()}
-    older = any(key.startswith("output_head.") for key in state)
+    older = "output_head.weight" in state
     net = PicoSam3Net(ModelConfig(gate="none", dilated_neck=False, refine=False) if older else ModelConfig())
     wanted = net.state_dict()
-    for kind, keys in (("lacks", wanted.keys() - renamed.keys()), ("has an unknown", renamed.keys() - wanted.keys())):
+    places = {_theirs(key, "output_head" if older else "refine"): key for key in wanted}
+    for kind, keys in (("lacks", places.keys() - state.keys()), ("has an unknown", state.keys() - places.keys())):
         if keys:
-            raise RequestError(f"`{name}` {kind} `{min(keys)}`", "it is not a checkpoint of PicoSAM2 or PicoSAM3")
-    for key, value in renamed.items():
-        if value.shape != wanted[key].shape:
-            message = f"`{key}` of `{name}` is {list(value.shape)}, not {list(wanted[key].shape)}"
+            first = min(map(str, keys))
+            raise RequestError(f"`{name}` {kind} `{first}`", "it is not a checkpoint of PicoSAM2 or PicoSAM3")
+    for theirs, ours in places.items():
+        if state[theirs].shape != wanted[ours].shape:
+            message = f"`{theirs}` of `{name}` is {list(state[theirs].shape)}, not {list(wanted[ours].shape)}"
             raise RequestError(message, "only the published widths are known")
-    net.load_state_dict(renamed)
+    net.load_state_dict({ours: state[theirs] for theirs, ours in places.items()})
     return net
 
 
-def _ours(key: str, name: str) -> str:
+def _theirs(key: str, head: str) -> str:
+    """The authors' name of our tensor; the older net's head is its last convolution alone."""
     for pattern, replace in _RULES:
         if match := re.match(pattern, key):
-            return str(replace(match)) + key[match.end() :]
-    raise RequestError(f"`{name}` has an unknown `{key}`", "it is not a checkpoint of PicoSAM2 or PicoSAM3")
+            return replace(match) + key[match.end() :]
+    return re.sub(r"^head\.0" if head == "output_head" else r"^head", head, key)

@@ -2,11 +2,21 @@
 
 import pytest
 import torch
+from edgekd.backends.registry import backend
 from edgekd.errors import MissingError, RequestError
+from edgekd.graph import golden
+from edgekd.graph.model import Graph
+from edgekd.quantize.capture import capture
+from edgekd.quantize.export import export_quantized, trained_codes
+from edgekd.quantize.insert import calibrate, insert
+from edgekd.schema.io import ImageInput, IoRecord, TensorOutput
+from edgekd.schema.targets import find_target
 from edgekd.students.picosam3.network import ModelConfig, PicoSam3Net
 from edgekd.students.picosam3.upstream import from_upstream, load_upstream
+from edgekd.verify.parity import compare
 from torch import nn
 
+SMALL = ModelConfig(encoder=(4, 4, 8, 8), neck=8, decoder=(8, 8, 4, 4))
 OLDER = ModelConfig(gate="none", dilated_neck=False, refine=False)
 
 
@@ -17,9 +27,28 @@ def test_parameters_are_those_that_are_published(config, count):
 
 @pytest.mark.parametrize("size", [(96, 96), (32, 64)])
 def test_logits_have_the_crop_s_size(size):
-    net = PicoSam3Net(ModelConfig(encoder=(4, 4, 8, 8), neck=8, decoder=(8, 8, 4, 4))).eval()
+    net = PicoSam3Net(SMALL).eval()
     with torch.no_grad():
         assert net(torch.zeros(2, 3, *size)).shape == (2, 1, *size)
+
+
+@pytest.mark.parametrize("name", ["x86", "x86:onnxruntime", "raspberry-pi-5", "jetson"])
+def test_targets_run_it_in_the_integers_that_training_sees(name):
+    torch.manual_seed(0)
+    target, grey = find_target(name), (128 / 255,) * 3
+    crop = ImageInput(name="crop", shape=(1, 3, 32, 32), mean=grey, std=grey)
+    io = IoRecord(inputs=(crop,), outputs=(TensorOutput(name="logits"),))
+    net, x = PicoSam3Net(SMALL), torch.randint(-128, 128, (2, 3, 32, 32)) / 128
+    net(x)  # gives batch norm statistics that are not the initial ones
+    quantized = insert(capture(net.eval(), (x,), any_batch=True), target.arithmetic, [crop.ends])
+    calibrate(quantized, [(x,)])
+    portable = export_quantized(net, quantized.state(), target.arithmetic, [crop.ends], io)
+    graph = Graph(portable.model)
+    assert not [*golden.check(graph), *backend(target.engine.backend).check(graph, target.engine)]
+    codes = trained_codes(portable.quantized, (x[:1],))
+    assert len(codes) > 30
+    hop = compare("training", graph, [{"crop": x[:1].numpy()}], [codes], rounding=target.arithmetic.rounding)
+    assert hop.first_beyond is None  # each tensor from its own inputs: a tie moved by one is no error of what follows
 
 
 class Theirs(nn.Module):
@@ -63,11 +92,15 @@ def test_every_tensor_of_the_authors_has_a_place(third, tmp_path):
 
 def test_what_does_not_fit_is_named(tmp_path):
     state = Theirs(True).state_dict()
-    with pytest.raises(RequestError, match=r"lacks `gate.mix.weight`"):
+    with pytest.raises(RequestError, match=r"lacks `eca.conv1x1.weight`"):
         from_upstream({k: v for k, v in state.items() if not k.startswith("eca")})
     with pytest.raises(RequestError, match=r"unknown `extra.weight`"):
         from_upstream(state | {"extra.weight": torch.zeros(1)})
-    with pytest.raises(RequestError, match=r"`down.0.weight` of .* is \[1\]"):
+    with pytest.raises(RequestError, match="unknown `7`"):
+        from_upstream(state | {7: torch.zeros(1)})
+    with pytest.raises(RequestError, match=r"unknown `bottleneck\.1\.weight`"):
+        from_upstream(state | Theirs(False).state_dict())  # neither the one net nor the other
+    with pytest.raises(RequestError, match=r"`down1.weight` of .* is \[1\]"):
         from_upstream(state | {"down1.weight": torch.zeros(1)})
     with pytest.raises(RequestError, match="no state dict"):
         from_upstream([1, 2])

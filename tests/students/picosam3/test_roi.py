@@ -36,6 +36,7 @@ def test_a_region_lies_in_the_picture_and_holds_the_box(height, width, x, y, w, 
         ((150, 150, 50, 50), (140, 140, 60, 60)),
         ((0, 0, 200, 100), (0, 0, 200, 200)),  # never larger than the picture
         ((10, 10, 0.5, 0.5), (8, 8, 4, 4)),
+        ((-1e308, -1e308, 1.7e308, 1.7e308), (0, 0, 200, 200)),
     ],
 )
 def test_regions_by_hand(box, found):
