@@ -192,7 +192,7 @@ def _add_steps(plan: Plan) -> None:
         key = _export_key(plan, recipe, counts, plan.steps[trained].key)
         plan.trained[arm] = trained
         plan.exported[arm] = plan.add(Step(f"export {arm}", key, (trained,), recipe, arithmetic))
-    graphs = tuple(plan.exported[arm] for arm in (plan.recipe.ship, plan.recipe.teacher))
+    graphs = tuple(plan.exported[arm] for arm in (plan.recipe.ship, plan.recipe.reference))
     for job in plan.compiles:
         key = _compile_key(job, plan.target.arithmetic.rounding, [plan.steps[name].key for name in graphs])
         plan.add(Step(f"compile {job.name}", key, graphs, plan.recipe, plan.target.arithmetic))

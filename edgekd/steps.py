@@ -219,7 +219,7 @@ def compile_engine(plan: Plan, job: Compile, at: dict[str, Path], part: Path) ->
     """An engine's artifact or kit, with its record."""
     for leftover in part.iterdir():
         leftover.unlink()
-    shipped, reference = (at[plan.exported[arm]] for arm in (plan.recipe.ship, plan.recipe.teacher))
+    shipped, reference = (at[plan.exported[arm]] for arm in (plan.recipe.ship, plan.recipe.reference))
     graph = Graph(read_model(shipped / "graph.onnx"))
     inputs, _ = read_probes(shipped / "probes.npz")
     rounding = plan.target.arithmetic.rounding

@@ -76,7 +76,7 @@ def read_run(bundle: Bundle) -> Run:
     """What a run's ledger holds, the latest of each."""
     task, manifest = bundled_task(bundle), bundle.manifest
     latest = {(f.name, f.subject, "" if f.device in HERE else f.device): f for f in bundle.ledger.read()}
-    arms = (manifest.recipe.teacher, manifest.recipe.ship)
+    arms = (manifest.recipe.reference, manifest.recipe.ship)
     rows = [row for subject in (*arms, *manifest.engines) for row in _rows(bundle, latest, task.metric, subject)]
     return Run(bundle, task.metric, task.unit, tuple(rows))
 
