@@ -19,6 +19,7 @@ from edgekd.cli import (
     sensitivity,
     students,
     targets,
+    teach,
     verify,
 )
 
@@ -40,6 +41,7 @@ for verb in (
     report,
     inspect,
     sensitivity,
+    teach,
     init,
     targets,
     students,

@@ -8,7 +8,6 @@ most, and several machines can each fill every n-th.
 from __future__ import annotations
 
 import io
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -69,8 +68,8 @@ class Lesson:
     def record(self, data: Mapping[str, str], teacher: Mapping[str, str]) -> Record:
         """The record of a cache for this lesson; `data` and `teacher` are SHA-256 by file."""
         answers = self.views * sum(map(len, self.groups))
-        return Record(asked=self.asked, data=digest(sorted(data.values())), teacher=dict(sorted(teacher.items())),
-                      answers=answers, shards=len(self.shards))  # fmt: skip
+        sums = {"data": _sum(data), "teacher": _sum(teacher)}
+        return Record(asked=self.asked, **sums, answers=answers, shards=len(self.shards))
 
 
 class Record(Strict):
@@ -80,10 +79,14 @@ class Record(Strict):
     asked: dict[str, Any]
     data: str
     """SHA-256 of the data files' SHA-256, wherever they lie."""
-    teacher: dict[str, str]
-    """SHA-256 of the teacher's files."""
+    teacher: str
+    """The same of the teacher's files; empty where it has none, or they are not here."""
     answers: int
     shards: int
+
+
+def _sum(files: Mapping[str, str]) -> str:
+    return digest(sorted(files.values())) if files else ""
 
 
 class _Note(Strict):
@@ -104,7 +107,7 @@ def fill(lesson: Lesson, record: Record, folder: Path, tick: Tick, part: tuple[i
         check_same(folder, record)
     write_atomic(folder / RECORD, record.model_dump_json(indent=1).encode())
     mine = list(enumerate(lesson.shards))[part[0] :: part[1]]
-    todo = [(i, groups) for i, groups in mine if _note(folder, i, record) is None]
+    todo = [(i, groups) for i, groups in mine if _checked(folder, i, record) is None]
     total = lesson.views * sum(len(lesson.groups[g]) for _, groups in todo for g in groups)
     done, begun = 0, time.monotonic()
     for i, groups in todo:
@@ -137,21 +140,36 @@ def _path(folder: Path, shard: int) -> Path:
     return folder / f"{shard:05}.npy"
 
 
-def _note(folder: Path, shard: int, record: Record) -> _Note | None:
-    """What is told of a whole shard; None where it is not there. Raises RequestError where it is not as written."""
+def _read(folder: Path, shard: int, record: Record) -> _Note | None:
+    """What is told of a shard; None where it is not there. Raises RequestError where it belongs elsewhere."""
     path = _path(folder, shard)
     try:
         note = _Note.model_validate_json(path.with_suffix(".json").read_bytes())
-        found = sha256(path)
     except FileNotFoundError:
         return None
     except ValueError:
         raise _damaged(path.with_suffix(".json")) from None
     if note.record != record.fingerprint():
-        raise RequestError(f"`{path}` answers other questions than its folder's", "delete it, and fill the folder again")
-    if note.sha256 != found:
-        raise _damaged(path)
+        raise RequestError(
+            f"`{path}` answers other questions than its folder's", "delete it, and fill the folder again"
+        )
+    return note if path.exists() else None
+
+
+def _checked(folder: Path, shard: int, record: Record) -> _Note | None:
+    """The same, and the shard is as it was written. Raises RequestError where it is not."""
+    note = _read(folder, shard, record)
+    if note and note.sha256 != sha256(_path(folder, shard)):
+        raise _damaged(_path(folder, shard))
     return note
+
+
+def _whole(folder: Path, record: Record, read: Callable[[Path, int, Record], _Note | None]) -> list[_Note]:
+    notes = [note for i in range(record.shards) if (note := read(folder, i, record))]
+    if len(notes) < record.shards:
+        message = f"`{folder}` holds {len(notes)} of {record.shards} shards of answers"
+        raise MissingError(message, f"fill it: edgekd teach RECIPE --out {folder}")
+    return notes
 
 
 def _damaged(path: Path) -> RequestError:
@@ -190,6 +208,23 @@ def _differences(found: Record, ours: Record) -> Iterator[str]:
     yield from ("the teacher's files differ" for _ in [0] if found.teacher != ours.teacher)
 
 
+def contents(folder: Path) -> str:
+    """SHA-256 of all that a whole cache says it holds. Raises MissingError where shards are missing."""
+    record = read_record(folder)
+    return digest([record.fingerprint(), *(note.sha256 for note in _whole(folder, record, _read))])
+
+
+def present(folder: Path) -> tuple[int, int]:
+    """Shards that are there, and their bytes."""
+    files = [path for path in folder.glob("*.npy") if path.with_suffix(".json").exists()]
+    return len(files), sum(path.stat().st_size for path in files)
+
+
+def told(folder: Path) -> dict[str, Any]:
+    """What a bundle's manifest keeps of a cache."""
+    return read_record(folder).plain() | {"sha256": contents(folder)}
+
+
 class Answers:
     """A whole cache, opened: every shard is checked against its SHA-256, then read where it lies on disk.
 
@@ -197,16 +232,9 @@ class Answers:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.record = read_record(folder)
-        notes = [_note(folder, i, self.record) for i in range(self.record.shards)]
-        if missing := notes.count(None):
-            message = f"`{folder}` lacks {missing} of {len(notes)} shards"
-            raise MissingError(message, f"fill it: edgekd teach RECIPE --out {folder}")
-        known = [note for note in notes if note]
-        self.digest = digest([self.record.fingerprint(), *(note.sha256 for note in known)])
-        """SHA-256 of everything that it holds."""
-        self._places = {name: (i, row) for i, note in enumerate(known) for row, name in enumerate(note.ids)}
-        self._shards = [np.load(_path(folder, i), mmap_mode="r", allow_pickle=False) for i in range(len(known))]
+        notes = _whole(folder, read_record(folder), _checked)
+        self._places = {name: (i, row) for i, note in enumerate(notes) for row, name in enumerate(note.ids)}
+        self._shards = [np.load(_path(folder, i), mmap_mode="r", allow_pickle=False) for i in range(len(notes))]
 
     def look(self, sample: str, view: int) -> tuple[NDArray[Any], float]:
         """Answer and score of a sample's view."""

@@ -1,8 +1,9 @@
 """What PicoSAM3's teacher is asked, how its answers are kept, and what they say of a training crop. numpy and Pillow.
 
 Every instance's answer is kept over a wide region around its box, in which the regions of moved and stretched boxes
-mostly lie; what lies beyond it counts as outside. Kept is what the loss sees of a logit, `sigmoid(tau z)`, in 256 steps:
-its error is at most 1/512, float16's would be a tenth of it at twice the bytes, and resampling costs more than both.
+mostly lie; what lies beyond it counts as outside. Kept is what the loss sees of a logit, `sigmoid(tau z)`, in 256
+steps: its error is at most 1/512, float16's would be a tenth of it at twice the bytes, and resampling costs more than
+both.
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ OUTSIDE = -4.0
 BILINEAR = Image.Resampling.BILINEAR
 Codes = NDArray[np.uint8]
 Logits = NDArray[np.float32]
+STEPS = (np.arange(256) + 0.5) / 256
+LOGITS: Logits = (np.log(STEPS / (1 - STEPS)) / TAU).astype(np.float32)
+"""The middle of each step, -1.25 to 1.25."""
 
 
 def encode(logits: Logits) -> Codes:
@@ -47,9 +51,8 @@ def encode(logits: Logits) -> Codes:
 
 
 def decode(codes: Codes) -> Logits:
-    """Logits from the middle of each step, -1.25 to 1.25."""
-    shares = (codes.astype(np.float32) + np.float32(0.5)) / 256
-    return np.log(shares / (1 - shares)) / np.float32(TAU)
+    """The logits that codes stand for."""
+    return LOGITS[codes]
 
 
 def wide(box: Box, size: tuple[int, ...]) -> Roi:

@@ -67,17 +67,20 @@ class SegmentStudent(SimpleStudent):
         side = (config.side, config.side)
         crop = scale(np.ascontiguousarray(picture[roi.slices]), side, "bilinear")
         inside = fitted(mask[roi.slices], side)
-        flips = [axis for axis in (0, 1) if config.flip and rng.random() < 0.5]
+        flips = tuple(axis for axis in (0, 1) if config.flip and rng.random() < 0.5)
         crop, inside = np.flip(crop, flips), np.flip(inside, flips)
-        row = {"crop": np.ascontiguousarray(crop), "mask": inside[None].astype(np.float32)}
+        target = inside[None].astype(np.float32)
+        row: dict[str, Any] = {"crop": np.ascontiguousarray(crop), "mask": target}
         if not self.answers:
             return row
         taught, score = self.taught(self.answers, instance, roi, size, int(rng.integers(self.teacher.views)))
         known = instance.picture in task.labelled
         taught = np.ascontiguousarray(np.flip(taught, flips))[None]
-        return row | {"mask": row["mask"] * known, "taught": taught, "score": score, "labelled": float(known)}
+        return row | {"mask": target * known, "taught": taught, "score": score, "labelled": float(known)}
 
-    def taught(self, answers: Answers, instance: Instance, roi: Roi, size: tuple[int, ...], view: int) -> tuple[Logits, float]:
+    def taught(
+        self, answers: Answers, instance: Instance, roi: Roi, size: tuple[int, ...], view: int
+    ) -> tuple[Logits, float]:
         """What the teacher says of a region, (side, side), and how far it is trusted."""
         codes, score = answers.look(instance.id, view)
         logits = over(decode(codes), wide(instance.box, size), roi, self.task.config.side)
