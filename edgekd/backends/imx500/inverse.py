@@ -84,19 +84,29 @@ def without_copies(model: onnx.ModelProto) -> onnx.ModelProto:
 def _unread(graph: Graph) -> Iterator[Problem]:
     """Quantizers that are no pair, or whose numbers are computed."""
     for node in graph.nodes:
-        if node.domain != DOMAIN:
-            continue
-        attrs = attributes(node)
-        if node.op_type not in (*_ACTIVATIONS, *_WEIGHTS):
-            yield Problem(
-                node.output[0], f"`{node.op_type}` is no symmetric quantizer, so it cannot be read as integers"
-            )
-        elif node.op_type in _ACTIVATIONS and (attrs.get("num_bits"), attrs.get("signed")) not in _TYPES:
-            yield Problem(node.output[0], f"its codes of {attrs.get('num_bits')} bits have no type of ONNX")
-        elif node.op_type in _ACTIVATIONS and not 0 < attrs.get("threshold", 0) < np.inf:
-            yield Problem(node.output[0], "its threshold is no positive number")
-        elif node.op_type in _WEIGHTS and any(name not in graph.constants for name in node.input):
-            yield Problem(node.output[0], "its weight or threshold is computed, not a constant")
+        if node.domain == DOMAIN and (told := _told(graph, node)):
+            yield Problem(node.output[0], told)
+
+
+def _told(graph: Graph, node: onnx.NodeProto) -> str:
+    """Why a quantizer is no pair; nothing where it is one."""
+    attrs, bits = attributes(node), attributes(node).get("num_bits", 0)
+    if node.op_type in _ACTIVATIONS:
+        if (bits, attrs.get("signed")) not in _TYPES:
+            return f"its codes of {bits} bits have no type of ONNX"
+        return "" if 0 < attrs.get("threshold", 0) < np.inf else "its threshold is no positive number"
+    if node.op_type not in _WEIGHTS:
+        return f"`{node.op_type}` is no symmetric quantizer, so it cannot be read as integers"
+    if any(name not in graph.constants for name in node.input):
+        return "its weight or threshold is computed, not a constant"
+    weight, limits = (graph.constants[name] for name in node.input)
+    axis = attrs.get("channel_axis", 0)
+    if bits not in (2, 4, 8) or not -weight.ndim <= axis < weight.ndim:
+        return f"its codes of {bits} bits along axis {axis} cannot be read"
+    channels = weight.shape[axis] if attrs.get("per_channel") else 1
+    if limits.size != channels:
+        return f"it has {limits.size} thresholds for {channels} channels"
+    return "" if np.all((limits > 0) & np.isfinite(limits)) else "a threshold is no positive number"
 
 
 def _codes(graph: Graph) -> dict[str, str]:
@@ -126,7 +136,7 @@ def _activation(node: onnx.NodeProto, codes: str, constants: dict[str, Array]) -
 def _weight(graph: Graph, node: onnx.NodeProto, codes: str, constants: dict[str, Array]) -> onnx.NodeProto:
     attrs = attributes(node)
     weight, limit = (graph.constants[name].astype(np.float32) for name in node.input)
-    axis = {"axis": attrs["channel_axis"]} if attrs["per_channel"] else {}
+    axis = {"axis": attrs["channel_axis"]} if attrs.get("per_channel") else {}
     scale = (limit.reshape(-1) if axis else limit.reshape(())) / np.float32(2 ** (attrs["num_bits"] - 1))
     step, top = along(scale, weight, axis), along(limit, weight, axis)
     constants[f"{codes}.scale"] = scale

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 
 from edgekd.backends.imx500.inverse import read
-from edgekd.errors import MissingError
+from edgekd.errors import MissingError, ProblemsError
 from edgekd.graph.model import Array, Graph
 from edgekd.runners import ort
 from edgekd.toolchains.cache import python_of
@@ -52,11 +52,12 @@ def check(model: onnx.ModelProto, inputs: Sequence[Arrays], expected: Sequence[A
     """Run a file of the dialect and compare every tensor of codes that is `expected`, for each of the inputs.
 
     `expected` names tensors as the portable graph does (`X.q`), and inputs stand in the order of the file's. Never
-    raises for what the operators do: without their environment, or where they end the process, the verdict says so.
+    raises for what the operators do: without their environment, or where they end the process, the verdict says so, and
+    where a quantizer is none that can be read.
     """
     try:
         made, tool = traces(model, inputs)
-    except MissingError as error:
+    except (MissingError, ProblemsError) as error:
         return Verdict(reason=f"{error.message}; {error.hint}" if error.hint else error.message)
     codes = equal = 0
     first = ""
@@ -82,9 +83,10 @@ def expected(graph: Graph, inputs: Iterable[Arrays]) -> list[Arrays]:
 def traces(model: onnx.ModelProto, inputs: Sequence[Arrays]) -> tuple[list[Arrays], str]:
     """Codes of each quantizer of a file of the dialect, by its node's name, and the tool that made them.
 
-    Raises MissingError where its environment was not fetched, or where the operators end the process.
+    Raises MissingError where its environment was not fetched, or where the operators end the process; ProblemsError as
+    `read`.
     """
-    python, pairs = python_of(LOCK), Graph(read(model))
+    pairs, python = Graph(read(model)), python_of(LOCK)
     names = [value.name for value in model.graph.input]
     fed = {f"{i}/{name}": value for i, x in enumerate(inputs) for name, value in zip(names, x.values(), strict=True)}
     grids = [(q.output[0], pairs.readers[q.output[0]][0].output[0], pairs.scalar(q.input[1]), pairs.code_type(q))
