@@ -1,0 +1,1 @@
+"""Sony's IMX500: a network that runs inside the image sensor."""
