@@ -1,7 +1,7 @@
 """`network_info.txt` of a firmware file: what the sensor makes of its pixels, and what it gives out.
 
-Numbers of the colour matrix are fixed-point, as libcamera and picamera2 read them: a gain is 12 bits of two's complement
-over 1024, an offset 13 bits over 16, and `code = clip(gain * pixel + offset)`.
+Numbers of the colour matrix are fixed-point, as libcamera and picamera2 read them: a gain is 12 bits of two's
+complement over 1024, an offset 13 bits over 16, and `code = clip(gain * pixel + offset)`.
 """
 
 from __future__ import annotations

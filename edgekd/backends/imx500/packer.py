@@ -25,6 +25,8 @@ SMALL_BYTES = 2**20
 
 def check_packer(path: Path) -> dict[str, bytes]:
     """The small members by name, after every member was read whole. Raises RequestError with what is wrong."""
+    if path.stat().st_size > MOST_BYTES:
+        raise RequestError(f"`{FILE}` has {path.stat().st_size:,} bytes, more than the chip could hold")
     try:
         with zipfile.ZipFile(path) as archive:
             _check_names(archive)
@@ -43,6 +45,8 @@ def _check_names(archive: zipfile.ZipFile) -> None:
     if lacking or len(names) != len(MEMBERS):
         what = f"lacks `{lacking[0]}`" if lacking else "holds a member twice"
         raise RequestError(f"`{FILE}` {what}")
+    if any(info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for info in listed):
+        raise RequestError(f"`{FILE}` is compressed in another way than stored or deflated")
     if (whole := sum(info.file_size for info in listed)) > MOST_BYTES:
         raise RequestError(f"`{FILE}` would unfold to {whole:,} bytes, more than the chip could hold")
 

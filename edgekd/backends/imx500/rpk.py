@@ -1,9 +1,9 @@
 """Firmware files of the sensor, `.rpk`: read, checked against a network, given other intrinsics.
 
-The form is read off picamera2 (BSD-2-Clause, `imx500.py`) and the files that Raspberry Pi publishes: blocks of a 60-byte
-header (`9464`, size of the payload in big-endian 32 bits, 8 bytes of flags), payload and `3695`, 32 bytes more where bit
-0 of the seventh flag locks the block to a device; then a CPIO archive that says what the network takes and gives. The
-blocks themselves are the vendor's and are never changed.
+The form is read off picamera2 (BSD-2-Clause, `imx500.py`) and the files that Raspberry Pi publishes: blocks of a
+60-byte header (`9464`, size of the payload in big-endian 32 bits, 8 bytes of flags), payload and `3695`, 32 bytes more
+where bit 0 of the seventh flag locks the block to a device; then a CPIO archive that says what the network takes and
+gives. The blocks themselves are the vendor's and are never changed.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ class Tensor:
 def inputs_of(model: onnx.ModelProto) -> list[Tensor]:
     """The inputs, in order. Raises RequestError for one that no quantizer reads."""
     graph = Graph(model)
-    found = [(value, [n for n in graph.readers.get(value.name, ())]) for value in model.graph.input]
+    found = [(value, graph.readers.get(value.name, [])) for value in model.graph.input]
     return [_tensor(value, readers[0] if len(readers) == 1 else None) for value, readers in found]
 
 
