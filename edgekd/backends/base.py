@@ -18,6 +18,8 @@ from edgekd.schema.base import Strict
 from edgekd.schema.target import Engine
 
 RECORD = "artifact.json"
+FIRMWARE = "firmware"
+"""Folder beside a bundle with the firmware that was made of it."""
 _QUANTIZATION = ("QuantizeLinear", "DequantizeLinear", "Constant")
 
 
@@ -90,9 +92,9 @@ class FirmwareRecord(Strict):
     """What lies in a firmware's folder, `firmware.json` there."""
 
     kind: Literal["kit", "converted", "firmware"] = Field(
-        description="A kit lacks what the vendor's program makes; what that made is still to be packaged; or all is here."
+        description="A kit lacks what the vendor's program makes; converted, it is still to be packaged on the device."
     )
-    tool: str = Field(description="Program and version that made what is handed on.")
+    tool: str = Field("", description="Program and version that converted it.")
     facts: dict[str, Any] = Field(default_factory=dict, description="What was found in the vendor's files.")
     notes: tuple[str, ...] = Field((), description="What to know of it.")
     next: tuple[str, ...] = Field((), description="What to do next, in order.")

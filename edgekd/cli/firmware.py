@@ -34,14 +34,14 @@ def main(
     With a converter, or `EDGEKD_IMX500_CONVERTER` in the environment, it is converted too, and what comes out is held
     against the network. Without one the folder is a kit, which is a normal result. Needs no torch.
     """
-    from edgekd.backends.base import FirmwareRequest
+    from edgekd.backends.base import FIRMWARE, FirmwareRequest
     from edgekd.cli import console
     from edgekd.cli.bar import sayer
     from edgekd.evidence import Bundle
 
     bundle = Bundle(run)
     name = engine_of(bundle, target)
-    folder = out or bundle.run / "firmware"
+    folder = out or bundle.run / FIRMWARE
     request = FirmwareRequest(converter, rpk, timeout, sayer(quiet=json))
     record = write(bundle.path / "artifacts" / name, folder, request)
     if json:
@@ -81,10 +81,22 @@ def write(kit: Path, folder: Path, request: FirmwareRequest) -> FirmwareRecord:
     assert isinstance(maker, Firmware)
     check_folder(folder, kit / artifact.model)
     shutil.copytree(kit, folder, dirs_exist_ok=True)
-    record = maker.firmware(kit, folder, request)
+    made, before = maker.firmware(kit, folder, request), record_of(folder)
+    found = {"tool": made.tool or before.tool, "facts": before.facts | made.facts}
+    record = made.model_copy(update=found)
     (folder / RECORD).write_text(dumps(record.plain(), indent=1), encoding="utf-8")
     write_sums(folder)
     return record
+
+
+def record_of(folder: Path) -> FirmwareRecord:
+    """What an earlier call found in a folder."""
+    from edgekd.backends.base import FirmwareRecord
+
+    try:
+        return FirmwareRecord.model_validate_json((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return FirmwareRecord(kind="kit")
 
 
 def check_folder(folder: Path, model: Path) -> None:
@@ -109,7 +121,8 @@ def show(folder: Path, record: FirmwareRecord) -> None:
         "firmware": "firmware, packaged and checked",
     }
     print(f"{folder}  {titles[record.kind]}")
-    print(f"tool     {record.tool}")
+    if record.tool:
+        print(f"tool     {record.tool}")
     for key, value in record.facts.items():
         print(f"{key:<8} {tell(value)}")
     for note in record.notes:

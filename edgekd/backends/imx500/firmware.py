@@ -1,4 +1,4 @@
-"""From a kit to the sensor: the converter called and its files held against the network, an `.rpk` checked and annotated."""
+"""From a kit to the sensor: the converter is called, and what it and the packager made is held against the network."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-
-import onnx
 
 from edgekd.backends.base import FirmwareRecord, FirmwareRequest
 from edgekd.backends.imx500 import converter, memory_report, packer, params
@@ -22,6 +20,8 @@ from edgekd.graph.model import read_model
 from edgekd.store import write_atomic
 
 RPK = "network.rpk"
+ROUNDED = 0.006 * 2**20
+"""Bytes by which a size with two decimals of a MiB may be off."""
 LICENCE = "Sony's converter is under its own licence, which is between you and Sony; edgekd only calls it"
 CONVERT = "convert with Sony's imxconv-pt: `edgekd firmware RUN --converter PATH`, or `sh convert.sh` in the folder"
 PACKAGE = "package on the Raspberry Pi: copy the folder there, `sh package.sh`"
@@ -32,11 +32,11 @@ RUN = "run on the Raspberry Pi: `python3 run.py --json`, `python3 inject.py`; or
 def make(kit: Path, out: Path, request: FirmwareRequest, persistent: bool) -> FirmwareRecord:
     """Fill `out`, a copy of the kit, by what the person gave, and tell what it then is.
 
-    Raises MissingError, RequestError or ProblemsError for files that are not the network's, GateFailedError for one that
-    does not fit in the chip.
+    Raises MissingError, RequestError or ProblemsError for files that are not the network's, GateFailedError for a
+    network that does not fit in the chip.
     """
     program = converter.find(request.converter)
-    facts, notes, tool = dict[str, Any](), list[str](), "edgekd, static check"
+    facts, notes, tool = dict[str, Any](), list[str](), ""
     if program is not None:
         facts, notes, tool = _convert(program, out, request, persistent)
     if request.packaged is not None:
@@ -103,7 +103,7 @@ def _disagree(report: memory_report.MemoryReport, found: params.Params) -> Itera
     pairs = {"runtime": report.runtime, "coefficients": report.model, "total": report.total}
     for name, rounded in pairs.items():
         exact = found.memory.get(name)
-        if exact is not None and abs(exact - rounded) > max(1.0, 0.006 * 2 ** (10 * (exact.bit_length() // 10))):
+        if exact is not None and abs(exact - rounded) > ROUNDED:
             yield Problem(name, f"the memory report has {rounded:,.0f} bytes, `{params.FILE}` {exact:,}")
 
 

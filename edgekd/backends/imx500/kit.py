@@ -71,14 +71,14 @@ def the_input(model: onnx.ModelProto) -> Tensor:
 def pixels(x: Array, given: Tensor) -> Array:
     """The pixels (H, W, 3), uint8, that the sensor turns into the codes of an input (1, 3, H, W): a code is the pixel,
     less 128 where codes are signed, whatever the threshold (facts of the packager's published logs)."""
-    shifted: Array = (codes(x, given).astype(np.int16) + 128 * given.signed).astype(np.uint8)
-    return shifted.transpose(1, 2, 0)
+    shifted: Array = codes(x, given).astype(np.int16) + 128 * given.signed
+    return shifted.astype(np.uint8).transpose(1, 2, 0)
 
 
 def codes(x: Array, tensor: Tensor) -> Array:
     """The codes of real values (1, ...), without the batch axis; int8 or uint8."""
     low, high = (-128, 127) if tensor.signed else (0, 255)
-    code = np.clip(np.rint(np.asarray(x, np.float64)[0] / tensor.step), low, high)
+    code: Array = np.clip(np.rint(np.asarray(x, np.float64)[0] / tensor.step), low, high)
     return code.astype(np.int8 if tensor.signed else np.uint8)
 
 
