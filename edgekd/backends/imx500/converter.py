@@ -120,16 +120,17 @@ def _watch(command: list[str], log: Path, timeout: float, say: Callable[[str], N
             ) from None
         told = _stages(log)
         try:
-            while running.poll() is None and time.monotonic() < end:
+            while True:
+                code = running.poll()
                 for stage in next(told):
                     say(stage)
+                if code is not None or time.monotonic() >= end:
+                    return code
                 time.sleep(TICK)
         finally:
-            code = running.poll()
             with suppress(ProcessLookupError):
                 os.killpg(running.pid, signal.SIGKILL)
             running.wait()
-    return code
 
 
 def _stages(log: Path) -> Iterator[list[str]]:
