@@ -17,16 +17,6 @@ from edgekd.schema.base import Strict
 CHANNELS = {"RGB": 3, "L": 1}
 
 
-class Region(Strict):
-    """How a box becomes the part of a picture that a network sees: a square around it, moved inside the picture.
-
-    Its side is the box's longer side and twice the margin, rounded up, but `least` at least, and at most the picture's.
-    """
-
-    margin: float = Field(ge=0, description="Share of the box's longer side that is added on each side.")
-    least: int = Field(1, ge=1, description="Least side, in pixels.")
-
-
 class ImageInput(Strict):
     """A picture as a network's input."""
 
@@ -46,10 +36,6 @@ class ImageInput(Strict):
     filter: Literal["nearest", "box", "bilinear", "bicubic", "lanczos"] = Field(
         "bilinear", description="Pillow's filter that resizes; `box` is the mean over the area."
     )
-    region: Region | None = Field(
-        None,
-        description="Where a box is the prompt: the part of a picture that is the input. None: no box is asked for.",
-    )
 
     @model_validator(mode="after")
     def _channels_agree(self) -> ImageInput:
@@ -63,8 +49,6 @@ class ImageInput(Strict):
         out: dict[str, Any] = plain(self)
         if self.resize in ("none", "tile"):  # then nothing is resized
             out.pop("filter", None)
-        if self.region is None:
-            out.pop("region", None)
         return out
 
     @property
