@@ -12,7 +12,7 @@ from edgekd.errors import RequestError
 from edgekd.graph.images import decode_picture, encode_picture
 from edgekd.graph.model import Array
 from edgekd.graph.resize import blend, tiles, undo
-from edgekd.schema.io import ClassesOutput, ImageInput, ImageOutput, Input, IoRecord, Output
+from edgekd.schema.io import ClassesOutput, ImageInput, ImageOutput, Input, IoRecord, MaskOutput, Output
 
 SHOWN = 4
 """Numbers of a tensor that are written out."""
@@ -100,11 +100,13 @@ def decode(outputs: Mapping[str, Array], io: IoRecord) -> Any:
 
 
 def decode_output(output: Array, spec: Output) -> Array:
-    """One output without its batch axis, as the record says it is read."""
+    """One output without its batch axis, as the record says it is read; of a mask (H, W), inside where above zero."""
     if isinstance(spec, ImageOutput):
         return decode_picture(output, spec)
     values: Array = np.asarray(output, np.float32)
     values = values[0] if values.ndim else values  # a single number has no batch axis
+    if isinstance(spec, MaskOutput):
+        values = values[0] - np.float32(spec.threshold)
     return activate(values.ravel(), spec.activation) if isinstance(spec, ClassesOutput) else values
 
 

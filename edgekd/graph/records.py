@@ -9,7 +9,17 @@ import onnx
 
 from edgekd.errors import Problem, RequestError
 from edgekd.graph.model import IO_KEY, Graph, code_limits
-from edgekd.schema.io import ClassesOutput, ImageInput, ImageOutput, Input, IoRecord, Output, TensorInput, TensorOutput
+from edgekd.schema.io import (
+    ClassesOutput,
+    ImageInput,
+    ImageOutput,
+    Input,
+    IoRecord,
+    MaskOutput,
+    Output,
+    TensorInput,
+    TensorOutput,
+)
 
 COLORS = {3: "RGB", 1: "L"}
 NEAR = 0.02
@@ -55,6 +65,8 @@ def _output_misfit(graph: Graph, spec: Output, tiled: tuple[int, ...] | None) ->
         return
     if isinstance(spec, ClassesOutput) and prod(shape) != len(spec.labels):
         yield f"the network gives {prod(shape)} values, the io record has {len(spec.labels)} labels"
+    if isinstance(spec, MaskOutput) and (len(shape) != 4 or shape[1] != 1):
+        yield f"the network gives the shape {list(shape)}, which is no mask of one channel"
     if isinstance(spec, ImageOutput):
         if len(shape) != 4 or {len(spec.mean), len(spec.std)} - {1, shape[1]}:
             yield f"the network gives the shape {list(shape)}, which is no picture of {len(spec.mean)} channels"

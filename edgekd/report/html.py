@@ -21,6 +21,7 @@ from edgekd.report.devices import devices, rows
 from edgekd.store import write_atomic
 from edgekd.students.base import Task
 from edgekd.students.registry import bundled_task
+from edgekd.verify.scores import control_names
 
 Figures = dict[tuple[str, str], Figure]
 COUNTS = {"parameters": "parameters", "macs": "multiply-accumulates", "weight_bytes": "weights and biases",
@@ -101,7 +102,7 @@ def _second(latest: Figures, task: Task, ship: str) -> str | None:
 def _rows(bundle: Bundle, latest: Figures, task: Task, second: str | None) -> list[dict[str, Any]]:
     """The table of arms and artifacts; gains count from the baseline, where the task has one."""
     manifest, metric = bundle.manifest, task.metric
-    subjects = [*([task.baseline] if task.baseline else []), *manifest.arms, *manifest.engines]
+    subjects = [*control_names(task), *manifest.arms, *manifest.engines]
     base = latest[metric, task.baseline].value if task.baseline else 0.0
     titles = {name: arm.title for name, arm in manifest.arms.items()}
     return [

@@ -1,7 +1,8 @@
-"""The io record: how raw data become the network's input, and its output an answer (version 3).
+"""The io record: how raw data become the network's input, and its output an answer (version 4).
 
 It travels in the portable graph's metadata and in the manifest, so that the same answer is computed everywhere.
-Version 1 knew colour pictures alone, version 2 no resize rule; their records are read as they are.
+Version 1 knew colour pictures alone, version 2 no resize rule, version 3 neither regions nor masks; their records are
+read as they are.
 """
 
 from __future__ import annotations
@@ -15,6 +16,13 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from edgekd.schema.base import Strict
 
 CHANNELS = {"RGB": 3, "L": 1}
+
+
+class Region(Strict):
+    """A box is the prompt: the network sees the box's surroundings alone, `graph/roi.py` says which."""
+
+    margin: float = Field(ge=0, description="Share of the box's longer side that is added on each side.")
+    least: int = Field(ge=1, description="Least side of a region, in pixels.")
 
 
 class ImageInput(Strict):
@@ -36,6 +44,7 @@ class ImageInput(Strict):
     filter: Literal["nearest", "box", "bilinear", "bicubic", "lanczos"] = Field(
         "bilinear", description="Pillow's filter that resizes; `box` is the mean over the area."
     )
+    region: Region | None = Field(None, description="How a box in a larger picture becomes the picture to resize.")
 
     @model_validator(mode="after")
     def _channels_agree(self) -> ImageInput:
@@ -49,6 +58,8 @@ class ImageInput(Strict):
         out: dict[str, Any] = plain(self)
         if self.resize in ("none", "tile"):  # then nothing is resized
             out.pop("filter", None)
+        if self.region is None:
+            out.pop("region", None)
         return out
 
     @property
@@ -99,6 +110,14 @@ class ClassesOutput(Strict):
     )
 
 
+class MaskOutput(Strict):
+    """One value a pixel, (1, 1, H, W): inside where it is above `threshold`."""
+
+    name: str
+    decode: Literal["mask"] = "mask"
+    threshold: float = Field(0.0, description="Of the values as the graph gives them, logits for example.")
+
+
 class TensorOutput(Strict):
     """Values as they are, the batch axis taken off."""
 
@@ -106,13 +125,13 @@ class TensorOutput(Strict):
     decode: Literal["tensor"] = "tensor"
 
 
-Output = Annotated[ImageOutput | ClassesOutput | TensorOutput, Field(discriminator="decode")]
+Output = Annotated[ImageOutput | ClassesOutput | MaskOutput | TensorOutput, Field(discriminator="decode")]
 
 
 class IoRecord(Strict):
     """Inputs and outputs of a graph."""
 
-    version: Literal[1, 2, 3] = 3
+    version: Literal[1, 2, 3, 4] = 4
     inputs: tuple[Input, ...] = Field(min_length=1)
     outputs: tuple[Output, ...] = Field(min_length=1)
 

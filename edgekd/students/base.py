@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -67,6 +68,15 @@ class Draws(Protocol):
 
     def draw(self, raw: Any, prediction: Any) -> NDArray[np.uint8]:
         """An answer on the raw sample it is about, to look at: (H, W, 3) or (H, W)."""
+
+
+@runtime_checkable
+class Controlled(Protocol):
+    """What a task may have beside: answers that need no network, as rows of every table. A `baseline` of one of their
+    names is that row."""
+
+    def controls(self) -> dict[str, Callable[[Sample], Any]]:
+        """By name: from a sample, truth and all, to an answer."""
 
 
 class Student(Protocol):

@@ -71,6 +71,11 @@ STUDENTS = {
         task="edgekd.students.classifier.task:ClassifyTask",
         student="edgekd.students.classifier.training:ClassifierStudent",
     ),
+    "picosam3": Entry(
+        about="PicoSAM3: segments what a box holds, small enough to run inside a camera sensor",
+        task="edgekd.students.picosam3.task:SegmentTask",
+        student="edgekd.students.picosam3.training:SegmentStudent",
+    ),
 }
 
 

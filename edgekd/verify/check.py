@@ -28,7 +28,7 @@ from edgekd.verify.engines import DeviceEngine, Engine, LocalEngine
 from edgekd.verify.gates import Gate, group_gates, parity_gate, score_gates, size_gates
 from edgekd.verify.parity import Hop, compare
 from edgekd.verify.records import encoding_gate, read_record, record_gate
-from edgekd.verify.scores import Answers, Scores, score
+from edgekd.verify.scores import Answers, Scores, controls, score
 from edgekd.verify.search import check_engine
 from edgekd.verify.witness import Losses, figures
 from edgekd.verify.worst import group_losses, groups, sample_losses
@@ -171,12 +171,11 @@ def _score_all(bundle: Bundle, task: Task, engines: list[Engine], found: Verific
     samples, manifest = task.evalset(), bundle.manifest
     io = Graph(read_model(bundle.path / "graph.onnx")).io
 
-    def add(name: str, answers: Answers | None) -> None:
+    def add(name: str, answers: Answers) -> None:
         say(f"scores of {len(samples)} samples: {name}")
         found.scores[name] = score(name, task, io, samples, answers)
 
-    if task.baseline is not None:
-        add(task.baseline, None)
+    found.scores |= {s.subject: s for s in controls(task, samples)}
     for name, arm in manifest.arms.items():
         reference = Graph(read_model(bundle.path / arm.graph))
         run = partial(golden.run, reference, rounding=manifest.target.arithmetic.rounding)

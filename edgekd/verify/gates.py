@@ -12,7 +12,7 @@ from edgekd.evidence import Figure
 from edgekd.schema.recipe import Recipe
 from edgekd.students.base import Task
 from edgekd.verify.parity import INCOMPARABLE, Difference, Hop
-from edgekd.verify.scores import Kept, Scores, retained
+from edgekd.verify.scores import Kept, Scores, control_names, retained
 from edgekd.verify.worst import Loss
 
 
@@ -54,7 +54,7 @@ def score_gates(recipe: Recipe, task: Task, scores: dict[str, Scores]) -> Iterat
     """
     gates, metric, unit = recipe.gates, task.metric, f" {task.unit}" if task.unit else ""
     base, full, ship = scores.get(task.baseline or ""), scores[recipe.teacher], scores[recipe.ship]
-    engines = [s for name, s in scores.items() if name not in recipe.arms and s is not base]
+    engines = [s for name, s in scores.items() if name not in (*recipe.arms, *control_names(task))]
     for s in (ship, *engines):
         gain = s.mean(metric) - (base.mean(metric) if base else 0.0)
         if gates.min_gain is not None:

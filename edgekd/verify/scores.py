@@ -13,7 +13,7 @@ from edgekd.graph.answers import join, views
 from edgekd.graph.model import Array
 from edgekd.measure.statistics import bootstrap
 from edgekd.schema.io import IoRecord
-from edgekd.students.base import Sample, Task
+from edgekd.students.base import Controlled, Sample, Task
 
 Answers = Callable[[Iterable[dict[str, Array]]], Iterable[dict[str, Array]]]
 """From inputs to outputs, in their order; a device gets them all at once."""
@@ -39,13 +39,35 @@ class Scores:
         return bootstrap(np.array(self.values[metric]), lambda rows: float(rows.mean()))
 
 
-def score(subject: str, task: Task, io: IoRecord, samples: Sequence[Sample], answers: Answers | None) -> Scores:
-    """Run and score; without `answers` the raw samples themselves are scored."""
-    predictions = tuple(_predictions(task, io, samples, answers)) if answers else tuple(s.raw for s in samples)
+def score(subject: str, task: Task, io: IoRecord, samples: Sequence[Sample], answers: Answers) -> Scores:
+    """Run and score."""
+    return scored(subject, task, samples, tuple(_predictions(task, io, samples, answers)))
+
+
+def controls(task: Task, samples: Sequence[Sample]) -> Iterator[Scores]:
+    """The baseline, and the task's other answers that need no network."""
+    known = task.controls() if isinstance(task, Controlled) else {}
+    for name in control_names(task):
+        answer = known.get(name, _raw)
+        yield scored(name, task, samples, [answer(sample) for sample in samples])
+
+
+def _raw(sample: Sample) -> Any:
+    return sample.raw
+
+
+def control_names(task: Task) -> tuple[str, ...]:
+    """What `controls` scores: the baseline first."""
+    known = task.controls() if isinstance(task, Controlled) else {}
+    return tuple(dict.fromkeys([*([] if task.baseline is None else [task.baseline]), *known]))
+
+
+def scored(subject: str, task: Task, samples: Sequence[Sample], predictions: Sequence[Any]) -> Scores:
+    """Predictions against the truth."""
     rows = [task.score(p, sample.truth) for p, sample in zip(predictions, samples, strict=True)]
     order = sorted(rows[0], key=lambda metric: metric != task.metric)  # the task's own first
     values = {metric: tuple(float(row[metric]) for row in rows) for metric in order}
-    return Scores(subject, tuple(s.id for s in samples), values, predictions)
+    return Scores(subject, tuple(s.id for s in samples), values, tuple(predictions))
 
 
 def _predictions(task: Task, io: IoRecord, samples: Sequence[Sample], answers: Answers) -> Iterator[Any]:

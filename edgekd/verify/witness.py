@@ -13,7 +13,7 @@ from edgekd.store import installed
 from edgekd.students.base import Task
 from edgekd.verify.gates import Gate
 from edgekd.verify.parity import Hop
-from edgekd.verify.scores import Scores, retained
+from edgekd.verify.scores import Scores, control_names, retained
 from edgekd.verify.worst import Loss
 
 Losses = dict[str, dict[str, list[Loss]]]
@@ -46,7 +46,7 @@ def _scores(bundle: Bundle, task: Task, scores: dict[str, Scores], s: Scores) ->
         yield _figure(bundle, metric, s.subject, s.mean(metric), task.unit if metric == task.metric else "",
                       "mean over evaluation samples, 95 % bootstrap interval over samples", n=len(values),
                       interval=s.interval(metric), details=dict(zip(s.ids, values, strict=True)))  # fmt: skip
-    if s is not base and s is not full and (kept := retained(base, full, s, task.metric)):
+    if s is not full and s.subject not in control_names(task) and (kept := retained(base, full, s, task.metric)):
         value, interval = kept
         ratio = f"(it - {task.baseline}) / (FP32 - {task.baseline})" if base else "it / FP32"
         yield _figure(bundle, "retained", s.subject, value, "",

@@ -39,14 +39,14 @@ def test_every_kind_of_output_survives():
     io = IoRecord(inputs=(GREY,), outputs=(ClassesOutput(name="a", labels=("x", "y")), TensorOutput(name="b")))
     again = IoRecord.model_validate_json(io.model_dump_json())
     assert again == io
-    assert again.version == 3
+    assert again.version == 4
     assert [type(spec) for spec in again.outputs] == [ClassesOutput, TensorOutput]
 
 
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ('"version":1', '"version":4'),
+        ('"version":1', '"version":5'),
         ('"decode":"image"', '"decode":"boxes"'),
         ('"none"', '"squeeze"'),
         ('"color":"RGB"', '"color":"L"'),

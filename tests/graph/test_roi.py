@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from edgekd.errors import RequestError
-from edgekd.students.picosam3.roi import LEAST, crop, crop_mask, jitter, lay_back, region
+from edgekd.graph.roi import LEAST, crop, crop_mask, jitter, lay_back, region
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
