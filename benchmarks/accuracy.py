@@ -35,7 +35,7 @@ SYMMETRIC = {"activations": {"signed": True, "symmetric": True}}
 ARITHMETICS: dict[str, dict[str, Any]] = {
     "W8A8 symmetric": SYMMETRIC,
     "W8A8 affine": {},
-    "W8A8 power of two": {"scale": "power-of-two"},
+    "W8A8 power of two": {"weights.scale": "power-of-two", "activations.scale": "power-of-two"},
     "W4A8": {"weights": {"bits": 4}, "simulated": True},
     "W4A4": {"weights": {"bits": 4}, "activations": {"bits": 4}, "simulated": True},
 }
