@@ -22,7 +22,7 @@ from edgekd.schema.target import Target
 from edgekd.schema.targets import find_target
 from edgekd.steps import build, check_untrained, notes_of
 from edgekd.store import Store, installed, write_atomic
-from edgekd.students.registry import find_student
+from edgekd.students.registry import find_recipe
 from edgekd.train.cache import told
 from edgekd.verify.check import Verification, verify
 from edgekd.verify.gates import latency_gates
@@ -108,17 +108,17 @@ def compress(
 def resolve(recipe: str | Path | Recipe, target: str | Target, overrides: tuple[str, ...]) -> tuple[Recipe, Target]:
     """Recipe and target from their names. Raises ProblemsError with what is wrong in both."""
     problems: list[Problem] = []
-    found = recipe if isinstance(recipe, Recipe) else gather(problems, "", lambda: find_recipe(str(recipe), overrides))
+    found = recipe if isinstance(recipe, Recipe) else gather(problems, "", lambda: named_recipe(str(recipe), overrides))
     board = target if isinstance(target, Target) else gather(problems, "", lambda: find_target(target))
     if found is None or board is None:
         raise ProblemsError(problems)
     return found, board
 
 
-def find_recipe(name: str, overrides: tuple[str, ...]) -> Recipe:
-    """A recipe by path, or a student's default, with overrides."""
+def named_recipe(name: str, overrides: tuple[str, ...]) -> Recipe:
+    """A recipe by path, or one that ships by name, with overrides."""
     table, problems = parse_overrides(overrides)
-    path = Path(name) if name.endswith(".toml") else find_student(name).recipe
+    path = Path(name) if name.endswith(".toml") else find_recipe(name)
     recipe = gather(problems, "", lambda: load_recipe(path, table))
     if problems or recipe is None:
         raise ProblemsError(problems)

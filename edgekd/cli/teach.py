@@ -29,13 +29,13 @@ def main(
     from edgekd.asking import teach
     from edgekd.cli import console
     from edgekd.cli.bar import Bar
-    from edgekd.pipeline import find_recipe
+    from edgekd.pipeline import named_recipe
     from edgekd.train.cache import present
 
     part, bar = parts(shard), Bar(live=not json)
     begun = time.monotonic()
     try:
-        ask, new = teach(find_recipe(recipe, tuple(set_)), out, part, bar.tick)
+        ask, new = teach(named_recipe(recipe, tuple(set_)), out, part, bar.tick)
     finally:
         bar.stop()
     seconds, (whole, size) = time.monotonic() - begun, present(out)

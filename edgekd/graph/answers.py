@@ -106,7 +106,7 @@ def decode_output(output: Array, spec: Output) -> Array:
     values: Array = np.asarray(output, np.float32)
     values = values[0] if values.ndim else values  # a single number has no batch axis
     if isinstance(spec, MaskOutput):
-        return values[0] - np.float32(spec.threshold)
+        values = values[0] - np.float32(spec.threshold)
     return activate(values.ravel(), spec.activation) if isinstance(spec, ClassesOutput) else values
 
 

@@ -48,8 +48,12 @@ def controls(task: Task, samples: Sequence[Sample]) -> Iterator[Scores]:
     """The baseline, and the task's other answers that need no network."""
     known = task.controls() if isinstance(task, Controlled) else {}
     for name in control_names(task):
-        answer = known.get(name, lambda sample: sample.raw)
+        answer = known.get(name, _raw)
         yield scored(name, task, samples, [answer(sample) for sample in samples])
+
+
+def _raw(sample: Sample) -> Any:
+    return sample.raw
 
 
 def control_names(task: Task) -> tuple[str, ...]:

@@ -136,7 +136,7 @@ def fitted(mask: Mask, size: tuple[int, ...]) -> Mask:
 
 
 def iou(a: Mask, b: Mask, missed: int = 0) -> float:
-    """Intersection over union of two masks; `missed` pixels of the truth lie where nothing was answered. Both empty: 1."""
+    """Intersection over union of two masks, 1 where both are empty; `missed` pixels of the truth were not looked at."""
     union = int((a | b).sum()) + missed
     return float((a & b).sum() / union) if union else 1.0
 
