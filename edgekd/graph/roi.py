@@ -41,7 +41,7 @@ class Roi:
         return slice(self.y, self.y + self.height), slice(self.x, self.x + self.width)
 
 
-def region(box: Box, size: Size) -> Roi:
+def region(box: Box, size: Size, margin: float = MARGIN) -> Roi:
     """The region of a box in a picture of `size` (height, width). Holds what of the box lies inside the picture.
 
     Raises RequestError for a box that is not finite, has no area, or lies beside the picture.
@@ -53,7 +53,7 @@ def region(box: Box, size: Size) -> Roi:
     if x >= width or y >= height or x + w <= 0 or y + h <= 0:
         raise RequestError(f"the box {_told(box)} lies outside the picture of {width} x {height}", "see its unit")
     longer = min(max(w, h), max(size))  # from there on it is the whole picture
-    side = max(LEAST, ceil(longer * (1 + 2 * MARGIN)), ceil(longer) + 1)  # the pixel more is what rounding may move
+    side = max(LEAST, ceil(longer * (1 + 2 * margin)), ceil(longer) + 1)  # the pixel more is what rounding may move
     columns, rows = min(side, width), min(side, height)
     return Roi(_start(x + w / 2, columns, width), _start(y + h / 2, rows, height), columns, rows)
 
