@@ -61,7 +61,7 @@ class Attention(nn.Module):
 
 def _heads(x: Tensor) -> Tensor:
     """(N, T, C) to (N, heads, T, C / heads)."""
-    return x.unflatten(2, (HEADS, -1)).transpose(1, 2)
+    return x.view(*x.shape[:2], HEADS, -1).transpose(1, 2)
 
 
 class TwoWay(nn.Module):
@@ -142,6 +142,6 @@ class MaskDecoder(nn.Module):
         pixels = embedding.flatten(2).transpose(1, 2) + self.prompt.no_mask
         asked = torch.cat([own, self.prompt(corners)], 1)
         tokens, pixels = self.transformer(asked, pixels, self.prompt.grid(h, w))
-        fine = self.output_upscaling(pixels.transpose(1, 2).unflatten(2, (h, w)))
+        fine = self.output_upscaling(pixels.transpose(1, 2).reshape(n, -1, h, w))
         logits = torch.einsum("nc,nchw->nhw", self.filter(tokens[:, 1]), fine)
         return logits, self.iou_prediction_head(tokens[:, 0])[:, 0]

@@ -5,7 +5,6 @@ All maps are (N, C, H, W), laid out channels last. Names are the checkpoint's wh
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from itertools import pairwise
 
 import torch
@@ -22,12 +21,18 @@ EMBEDDING = 256
 """Channels of the picture's embedding."""
 
 
-class ConvNorm(nn.Sequential):
+class ConvNorm(nn.Module):
     """A convolution without bias and its batch norm."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> None:
-        conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
-        super().__init__(OrderedDict(c=conv, bn=nn.BatchNorm2d(outputs)))
+        super().__init__()
+        self.c = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
+        self.bn = nn.BatchNorm2d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C', H / stride, W / stride)."""
+        out: Tensor = self.bn(self.c(x))
+        return out
 
 
 def depthwise(channels: int, stride: int = 1) -> ConvNorm:
