@@ -90,6 +90,7 @@ class WindowAttention(nn.Module):
         self.proj, self.attention_biases = nn.Linear(channels, channels), nn.Parameter(torch.zeros(heads, window**2))
         rows, columns = torch.arange(window**2).div(window, rounding_mode="floor"), torch.arange(window**2) % window
         apart = (rows[:, None] - rows).abs() * window + (columns[:, None] - columns).abs()
+        self.apart: Tensor
         self.register_buffer("apart", apart, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -137,7 +138,8 @@ class Block(nn.Module):
         """(N, C, H, W) to the same."""
         x = x + self.attn(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         x = self.local_conv(x)
-        return x + self.mlp(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        out: Tensor = x + self.mlp(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return out
 
 
 class Stage(nn.Module):
