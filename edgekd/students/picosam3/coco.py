@@ -137,7 +137,8 @@ def decoded(segmentation: list[Polygon] | _Runs, size: tuple[int, int], name: st
     if any(len(polygon) % 2 for polygon in segmentation):
         raise RequestError(f"{name} has a polygon with half a point", "mend it")
     parts: NDArray[np.uint8] = mask.decode(mask.frPyObjects(segmentation, *size))
-    return parts.any(2)
+    whole: Mask = parts.astype(bool).any(axis=2)
+    return whole
 
 
 def _unrolled(runs: _Runs, size: tuple[int, int], name: str) -> Mask:
