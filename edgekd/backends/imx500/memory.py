@@ -71,7 +71,7 @@ class Memory:
         low, high = self.shares
         note = ["may not fit: ask the converter early"] if high > WARNS else []
         return {
-            "estimate": f"{low:.0%} to {high:.0%} of {AVAILABLE:,} bytes",
+            "estimate": f"{low:.1%} to {high:.1%} of {AVAILABLE:,} bytes",
             "activations": list(self.runtime),
             "coefficients": list(self.model),
             "channels filled up to 32": self.padded,

@@ -1,7 +1,8 @@
 """PicoSAM3's network in the sensor's arithmetic, calibrated on random crops."""
 
+from functools import cache
+
 import torch
-from edgekd.graph.model import Graph
 from edgekd.quantize.capture import capture
 from edgekd.quantize.export import Portable, export_quantized
 from edgekd.quantize.insert import calibrate, insert
@@ -14,8 +15,8 @@ GREY = (128 / 255,) * 3
 NARROW = ModelConfig(encoder=(4, 4, 8, 8), neck=8, decoder=(8, 8, 4, 4))
 
 
-def record(size: int, mean=GREY, std=GREY) -> IoRecord:
-    crop = ImageInput(name="crop", shape=(1, 3, size, size), mean=mean, std=std)
+def record(size: int) -> IoRecord:
+    crop = ImageInput(name="crop", shape=(1, 3, size, size), mean=GREY, std=GREY)
     return IoRecord(inputs=(crop,), outputs=(TensorOutput(name="logits"),))
 
 
@@ -24,15 +25,15 @@ def crops(size: int, count: int = 2):
     return torch.randint(-128, 128, (count, 3, size, size), generator=generator) / 128
 
 
-def exported(config: ModelConfig = NARROW, size: int = 32, io: IoRecord | None = None) -> Portable:
+@cache
+def exported(config: ModelConfig = NARROW, size: int = 32, calibrated: bool = True) -> Portable:
     torch.manual_seed(0)
-    io = io or record(size)
-    net, x, ends = PicoSam3Net(config), crops(size), [io.inputs[0].ends]
+    io, net, x = record(size), PicoSam3Net(config), crops(size)
     net(x)  # gives batch norm statistics that are not the initial ones
-    quantized = insert(capture(net.eval(), (x,), any_batch=True), TARGET.arithmetic, ends)
-    calibrate(quantized, [(x,)])
-    return export_quantized(net, quantized.state(), TARGET.arithmetic, ends, io)
-
-
-def graph(*args, **more) -> Graph:
-    return Graph(exported(*args, **more).model)
+    net.eval()
+    ends, state = [io.inputs[0].ends], None
+    if calibrated:
+        quantized = insert(capture(net, (x,), any_batch=True), TARGET.arithmetic, ends)
+        calibrate(quantized, [(x,)])
+        state = quantized.state()
+    return export_quantized(net, state, TARGET.arithmetic, ends, io)
