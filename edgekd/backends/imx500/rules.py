@@ -115,9 +115,7 @@ def _range_of_pixels(graph: Graph, name: str) -> Iterator[Problem]:
     """The io record's own pixels, channel by channel."""
     specs = graph.io.inputs if has_record(graph) else ()
     for spec in (s for s in specs if isinstance(s, ImageInput) and s.name == name):
-        ends = [
-            tuple((v * 255 * spec.scale - m) / s for v in (0, 1)) for m, s in zip(spec.mean, spec.std, strict=True)
-        ]
+        ends = [tuple((v * 255 * spec.scale - m) / s for v in (0, 1)) for m, s in zip(spec.mean, spec.std, strict=True)]
         if not any(all(_same(each, known) for each in ends) for known in RANGES):
             low, high = spec.ends
             message = f"pixels become {low:.4g} to {high:.4g}, but the sensor gives (pixel - 128) / 128 or pixel / 256"

@@ -129,7 +129,7 @@ def test_a_gate_by_something_else_is_no_silu():
 
 def test_what_cannot_fit_is_refused_and_what_may_not_is_noted():
     net, x = chain(16, 16, size=640)  # 640 x 640 x 32 bytes are 13 MB
-    problem, = memory.check(net.graph(x))
+    (problem,) = memory.check(net.graph(x))
     assert "needs at least about" in problem.message
     assert "8,388,480" in problem.message
     net, x = chain(8, 9, size=640)  # 7 MB
