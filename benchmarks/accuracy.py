@@ -27,7 +27,7 @@ from edgekd.schema.recipe import Recipe
 from edgekd.schema.recipes import load_recipe
 from edgekd.schema.targets import find_target
 from edgekd.store import installed
-from edgekd.students.registry import bundled_task, find_student
+from edgekd.students.registry import bundled_task, find_recipe
 from edgekd.verify.scores import score
 
 SEEDS = (0, 1, 2)
@@ -67,7 +67,7 @@ def arms() -> dict[str, dict[str, Any]]:
 
 
 def recipe(student: str, seed: int) -> Recipe:
-    table = load_recipe(find_student(student).recipe, {}).model_dump(mode="json", by_alias=True)
+    table = load_recipe(find_recipe(student), {}).model_dump(mode="json", by_alias=True)
     table |= {"arms": arms(), "ship": "qat-w8a8-affine", "seed": seed}
     steps = {"quantize": {"steps": 2 * table["quantize"]["steps"]}}
     return parse(Recipe, merge(table, steps), student)

@@ -22,7 +22,7 @@ from edgekd.schema.target import Target
 from edgekd.schema.targets import find_target
 from edgekd.steps import build, check_untrained, notes_of
 from edgekd.store import Store, installed, write_atomic
-from edgekd.students.registry import find_student
+from edgekd.students.registry import find_recipe
 from edgekd.verify.check import Verification, verify
 from edgekd.verify.gates import latency_gates
 from edgekd.verify.pictures import save_pictures
@@ -115,9 +115,9 @@ def resolve(recipe: str | Path | Recipe, target: str | Target, overrides: tuple[
 
 
 def _find_recipe(name: str, overrides: tuple[str, ...]) -> Recipe:
-    """A recipe by path, or a student's default, with overrides."""
+    """A recipe by path, or one that ships by name, with overrides."""
     table, problems = parse_overrides(overrides)
-    path = Path(name) if name.endswith(".toml") else find_student(name).recipe
+    path = Path(name) if name.endswith(".toml") else find_recipe(name)
     recipe = gather(problems, "", lambda: load_recipe(path, table))
     if problems or recipe is None:
         raise ProblemsError(problems)

@@ -120,6 +120,10 @@ def explain(kind: str, message: str, device: str) -> tuple[str, str]:
         "memory": ("has too little memory: {}", "end other programs there, or take a smaller network"),
         "disk": ("has a full disk: {}", "make room there, or name a folder elsewhere: `?folder=PATH`"),
         "model": ("does not run the model: {}", "compare the runtime's version there with that which compiled it"),
+        "sensor": (
+            "cannot run it in its sensor: {}",
+            "`edgekd firmware` writes a folder whose README.md tells each step",
+        ),
         "killed": ("ended the job: {}", "memory may be short there; look into its system log"),
         "timeout": ("was too slow: {}", "ask for less: `--runs`, `--seconds`, `--samples`"),
         "lease": ("ended the job: {}", "see whether the connection is stable"),

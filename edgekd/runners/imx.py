@@ -42,6 +42,12 @@ PATIENCE = 20.0
 """Seconds to wait for an answer, and for a first frame."""
 
 
+class SensorError(RuntimeError):
+    """What keeps a network from the sensor."""
+
+    kind = "sensor"
+
+
 def tool() -> str:
     """What measures: picamera2 and its version."""
     try:
@@ -54,12 +60,18 @@ TOOL = tool()
 
 
 class Camera:
-    """The sensor with a network in it, taking pictures. Made before anything else uses the camera."""
+    """The sensor with a network in it, taking pictures. Made before anything else uses the camera.
+
+    Raises SensorError where there is no sensor, or no firmware for it.
+    """
 
     def __init__(self, firmware: Path, format: str = "RGB", rate: float = RATE, inject: bool = False) -> None:
         self._folder = tempfile.TemporaryDirectory()
         file = ready(firmware, Path(self._folder.name), format)
-        self.sensor = IMX500(str(file), tensor_injection=True) if inject else IMX500(str(file))
+        try:
+            self.sensor = IMX500(str(file), tensor_injection=True) if inject else IMX500(str(file))
+        except RuntimeError as error:  # how picamera2 says that it finds none
+            raise SensorError(str(error)) from None
         self.camera = Picamera2(self.sensor.camera_num)
         self.camera.start(
             self.camera.create_preview_configuration(controls={"FrameRate": rate}, buffer_count=12), show_preview=False
@@ -82,7 +94,7 @@ class Camera:
             yield outputs, (IMX500.get_kpi_info(told) if outputs is not None else None)
 
     def answer(self, data: bytes) -> list[NDArray[Any]]:
-        """Outputs for an injected input. Raises RuntimeError where none comes."""
+        """Outputs for an injected input. Raises SensorError where none comes."""
         wanted = self._put(data)
         for told in self.frames(PATIENCE):
             counter = frame_count(told)
@@ -95,12 +107,12 @@ class Camera:
             if late > 0:  # its frame went by unseen
                 wanted = self._put(data)
         hint = "`dtoverlay=imx500,bypass-cache` in config.txt and a restart are needed for that"
-        raise RuntimeError(f"the sensor gave no answer to an injected input within {PATIENCE:g} s; {hint}")
+        raise SensorError(f"the sensor gave no answer to an injected input within {PATIENCE:g} s; {hint}")
 
     def _put(self, data: bytes) -> int:
         """Inject an input; the counter of the frame that will answer it."""
         if not hasattr(self.sensor, "get_injection_cmp_frm"):
-            raise RuntimeError("this picamera2 injects no inputs; a newer one does: sudo apt full-upgrade")
+            raise SensorError("this picamera2 injects no inputs; a newer one does: sudo apt full-upgrade")
         memory = os.memfd_create("input")
         try:
             os.write(memory, data)
@@ -116,21 +128,21 @@ class Camera:
 
 
 def ready(file: Path, folder: Path, format: str = "RGB") -> Path:
-    """A file that the sensor takes; what the converter left is packaged into `folder`. Raises RuntimeError."""
+    """A file that the sensor takes; what the converter left is packaged into `folder`. Raises SensorError."""
     if file.suffix == ".rpk":
         return file
     if file.suffix != ".zip":
-        raise RuntimeError(f"{file.name} is no firmware: run `edgekd firmware` with a converter, then imx500-package")
+        raise SensorError(f"{file.name} is no firmware: run `edgekd firmware` with a converter, then imx500-package")
     program = shutil.which("imx500-package")
     if program is None:
-        raise RuntimeError("imx500-package is not here: sudo apt install imx500-tools")
+        raise SensorError("imx500-package is not here: sudo apt install imx500-tools")
     order = folder / "input_format.json"
     order.write_text(json.dumps([{"ordinal": 0, "format": format}]), encoding="ascii")
     command = [program, "-i", str(file), "-o", str(folder), "-f", str(order)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if done.returncode or not (folder / "network.rpk").is_file():
         lines = done.stdout.decode("utf-8", "replace").strip().splitlines() or ["it says nothing"]
-        raise RuntimeError(f"imx500-package failed: {lines[-1]}")
+        raise SensorError(f"imx500-package failed: {lines[-1]}")
     return folder / "network.rpk"
 
 
@@ -162,7 +174,7 @@ class Session:
         outputs: dict[str, list[int]] | None = None, format: str = "RGB",
     ) -> None:  # fmt: skip
         if expose:
-            raise RuntimeError("the sensor shows no tensors inside its network")
+            raise SensorError("the sensor shows no tensors inside its network")
         self._step, self._signed, self._outputs = step, signed, outputs or {}
         self._camera = Camera(Path(model), format, inject=True)
 
@@ -179,7 +191,7 @@ class Session:
         """Outputs by name, the batch axis put back."""
         raw = self.call(self.feed(inputs))
         if len(raw) != len(self._outputs):
-            raise RuntimeError(f"the firmware gives {len(raw)} outputs, the network has {len(self._outputs)}")
+            raise SensorError(f"the firmware gives {len(raw)} outputs, the network has {len(self._outputs)}")
         pairs = zip(self._outputs.items(), raw)
         return {name: np.asarray(value, np.float32).reshape(shape) for (name, shape), value in pairs}
 
@@ -220,7 +232,7 @@ def time_model(
         camera.close()
     both = list(zip(found["dnn_ms"], found["dsp_ms"]))
     if not both:
-        raise RuntimeError(f"none of {found['frames']} frames had a result")
+        raise SensorError(f"none of {found['frames']} frames had a result")
     return {
         "seconds": [(dnn + dsp) / 1e3 for dnn, dsp in both],
         "dnn_seconds": [dnn / 1e3 for dnn, _ in both],

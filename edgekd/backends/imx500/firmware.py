@@ -29,24 +29,32 @@ ANNOTATE = "check and annotate what it made: `edgekd firmware RUN --rpk network.
 RUN = "run on the Raspberry Pi: `python3 run.py --json`, `python3 inject.py`; or `edgekd bench RUN --device ssh://…`"
 
 
-def make(kit: Path, out: Path, request: FirmwareRequest, persistent: bool) -> FirmwareRecord:
-    """Fill `out`, a copy of the kit, by what the person gave, and tell what it then is.
+class MakesFirmware:
+    """What a back end of the sensor can do beside compiling."""
 
-    Raises MissingError, RequestError or ProblemsError for files that are not the network's, GateFailedError for a
-    network that does not fit in the chip.
-    """
-    program = converter.find(request.converter)
-    facts, notes, tool = dict[str, Any](), list[str](), ""
-    if program is not None:
-        facts, notes, tool = _convert(program, out, request, persistent)
-    if request.packaged is not None:
-        found = checked_rpk(request.packaged, out)
-        told = json.loads((out / INTRINSICS).read_text(encoding="utf-8"))
-        write_atomic(out / RPK, found.with_intrinsics(told).write())
-        facts |= {"rpk": "size, order of colours, codes and outputs are the network's"}
-    here = loadable(out)
-    kind, todo = _state(here)
-    return FirmwareRecord(kind=kind, tool=tool, facts=facts, notes=tuple(notes), next=todo)
+    def firmware(self, kit: Path, out: Path, request: FirmwareRequest) -> FirmwareRecord:
+        """Fill `out`, a copy of the kit, by what the person gave, and tell what it then is.
+
+        Raises MissingError, RequestError or ProblemsError for files that are not the network's, GateFailedError for a
+        network that does not fit in the chip.
+        """
+        program = converter.find(request.converter)
+        facts, notes, tool = _convert(program, out, request) if program is not None else ({}, [], "")
+        if request.packaged is not None:
+            found = checked_rpk(request.packaged, out)
+            write_atomic(out / RPK, found.with_intrinsics(_read(out / INTRINSICS)).write())
+            facts |= {"rpk": "size, order of colours, codes and outputs are the network's"}
+        kind, todo = _state(self.loadable(out))
+        return FirmwareRecord(kind=kind, tool=tool, facts=facts, notes=tuple(notes), next=todo)
+
+    def loadable(self, folder: Path) -> Path | None:
+        """The packaged file, else what the converter made; None where neither is here."""
+        places = (folder / RPK, folder / CONVERTED / packer.FILE)
+        return next((path for path in places if path.is_file()), None)
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _state(here: Path | None) -> tuple[Any, tuple[str, ...]]:
@@ -57,15 +65,7 @@ def _state(here: Path | None) -> tuple[Any, tuple[str, ...]]:
     return "firmware", (RUN,)
 
 
-def loadable(folder: Path) -> Path | None:
-    """The packaged file, else what the converter made; None where neither is here."""
-    places = (folder / RPK, folder / CONVERTED / packer.FILE)
-    return next((path for path in places if path.is_file()), None)
-
-
-def _convert(
-    program: Path, out: Path, request: FirmwareRequest, persistent: bool
-) -> tuple[dict[str, Any], list[str], str]:
+def _convert(program: Path, out: Path, request: FirmwareRequest) -> tuple[dict[str, Any], list[str], str]:
     """Have it converted in a folder of its own, which takes its place when all is checked."""
     request.say(LICENCE)
     notes = [note for note in (converter.memory_note(),) if note]
@@ -74,6 +74,7 @@ def _convert(
         made = Path(folder) / CONVERTED
         made.mkdir()
         try:
+            persistent = bool(_read(out / TOLD)["persistent"])
             converter.convert(program, out / MODEL, made, persistent, request.timeout, request.say)
         finally:
             shutil.move(Path(folder) / converter.LOG, out / converter.LOG)
@@ -110,7 +111,7 @@ def _disagree(report: memory_report.MemoryReport, found: params.Params) -> Itera
 def checked_rpk(path: Path, kit: Path) -> Rpk:
     """A packaged file that is of the kit's network. Raises MissingError, RequestError, ProblemsError."""
     found, graph = read_rpk(path), read_model(kit / MODEL)
-    order = json.loads((kit / TOLD).read_text(encoding="utf-8"))["format"]
+    order = _read(kit / TOLD)["format"]
     if found.locked:
         raise RequestError(f"`{path}` is locked to one device", "package it without a lock")
     if problems := list(_differences(found.info, the_input(graph), outputs_of(graph), order)):

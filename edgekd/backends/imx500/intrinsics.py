@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgekd.schema.io import ClassesOutput, ImageInput, IoRecord, TensorOutput
+from edgekd.schema.io import ClassesOutput, ImageInput, IoRecord, MaskOutput
 
 RATE = 30
 """Frames a second; picamera2's default."""
-THRESHOLD = 0.0
-"""A mask is where the logit is above; the sensor gives out values, not codes, to whoever reads it."""
 
 
 def intrinsics(io: IoRecord) -> dict[str, Any]:
@@ -21,12 +19,18 @@ def intrinsics(io: IoRecord) -> dict[str, Any]:
     if isinstance(output, ClassesOutput):
         out |= {"task": "classification", "classes": {"labels": list(output.labels)}}
         out["cpu"] = {"softmax": output.activation == "softmax"}
-    if isinstance(output, TensorOutput):
+    if isinstance(output, MaskOutput):
         out["task"] = "segmentation"
-    return out | {"edgekd": {"region": region_of(io), "threshold": THRESHOLD}}
+    return out | {"edgekd": {"region": region_of(io), "threshold": threshold_of(io)}}
 
 
 def region_of(io: IoRecord) -> dict[str, Any] | None:
     """The rule by which a box becomes the input; None where no box is asked for."""
     first = io.inputs[0]
     return first.region.plain() if isinstance(first, ImageInput) and first.region is not None else None
+
+
+def threshold_of(io: IoRecord) -> float | None:
+    """The value, a real number as the sensor gives it out, above which a pixel is inside; None for no mask."""
+    output = io.outputs[0]
+    return output.threshold if isinstance(output, MaskOutput) else None

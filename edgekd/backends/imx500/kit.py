@@ -13,7 +13,7 @@ import onnx
 from PIL import Image
 
 from edgekd.backends.base import Job, write_sums
-from edgekd.backends.imx500.intrinsics import THRESHOLD, intrinsics, region_of
+from edgekd.backends.imx500.intrinsics import intrinsics, region_of, threshold_of
 from edgekd.backends.imx500.packer import FILE as PACKED
 from edgekd.backends.imx500.tensors import Tensor, inputs_of, outputs_of
 from edgekd.devices.job import RUNNERS
@@ -103,7 +103,8 @@ def _told(given: Tensor, outputs: list[Tensor], options: KitOptions, io: IoRecor
         "format": options.format,
         "outputs": [{"name": t.name, "dims": list(t.dims), "step": t.step} for t in outputs],
         "region": region_of(io),
-        "threshold": THRESHOLD,
+        "threshold": threshold_of(io),
+        "persistent": options.persistent,
     }
 
 
@@ -120,7 +121,7 @@ def _write_scripts(out: Path, given: Tensor, outputs: list[Tensor], options: Kit
         "@FORMAT@": options.format,
         "@BOX@": " --box 1500 900 800 600" if region_of(io) else "",
         "@INPUT@": _describe_input(given),
-        "@OUTPUT@": " ".join(map(_describe_output, outputs)),
+        "@OUTPUT@": " ".join(map(_describe_output, outputs)) + _describe_mask(io),
     }
     for template in sorted(TEMPLATES.glob("*.*")):
         text = template.read_text(encoding="utf-8")
@@ -141,5 +142,9 @@ def _describe_input(given: Tensor) -> str:
 
 
 def _describe_output(tensor: Tensor) -> str:
-    shape = " x ".join(map(str, tensor.dims))
-    return f"`{tensor.name}` has {shape} codes of {tensor.step:g} each, a mask where they are above {THRESHOLD:g}."
+    return f"`{tensor.name}` has {' x '.join(map(str, tensor.dims))} codes of {tensor.step:g} each."
+
+
+def _describe_mask(io: IoRecord) -> str:
+    threshold = threshold_of(io)
+    return "" if threshold is None else f" A pixel is inside where its value is above {threshold:g}."

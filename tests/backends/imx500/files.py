@@ -16,7 +16,7 @@ import onnx
 from edgekd.backends.base import Job
 from edgekd.graph.model import Graph
 from edgekd.graph.records import with_record
-from edgekd.schema.io import ImageInput, IoRecord, Region, TensorOutput
+from edgekd.schema.io import ImageInput, IoRecord, MaskOutput, Region
 from onnx import TensorProto, helper, numpy_helper
 
 DOMAIN = "mct_quantizers"
@@ -56,7 +56,7 @@ def dialect(size: tuple[int, int] = (6, 10), signed: bool = True, threshold: flo
 def record(size: tuple[int, int] = (6, 10), region: Region | None = None) -> IoRecord:
     half = (128 / 255,) * 3
     given = ImageInput(name="input", shape=(1, 3, *size), mean=half, std=half, region=region)
-    return IoRecord(inputs=(given,), outputs=(TensorOutput(name="output"),))
+    return IoRecord(inputs=(given,), outputs=(MaskOutput(name="output"),))
 
 
 def answer(pixels: np.ndarray, threshold: float = 4.0, signed: bool = True) -> np.ndarray:

@@ -4,11 +4,12 @@ nothing."""
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from edgekd.backends.base import FirmwareRequest
 from edgekd.backends.imx500 import converter
-from edgekd.backends.imx500.firmware import make
+from edgekd.backends.imx500.firmware import MakesFirmware
 from edgekd.backends.imx500.kit import write_kit
 from edgekd.errors import EdgekdError, GateFailedError, MissingError, ProblemsError, RequestError
 
@@ -24,8 +25,8 @@ def kit(tmp_path, monkeypatch):
     return folder
 
 
-def convert(kit: Path, program: Path | None, persistent: bool = False, **more: object):
-    return make(kit, kit, FirmwareRequest(converter=program, **more), persistent)
+def convert(kit: Path, program: Path | None, **more: object):
+    return MakesFirmware().firmware(kit, kit, FirmwareRequest(converter=program, **more))
 
 
 def test_without_one_it_is_a_kit(kit):
@@ -52,7 +53,8 @@ def test_what_it_leaves_is_held_against_the_network(kit, tmp_path):
 
 
 def test_a_persistent_input_is_the_converters_own_default(kit, tmp_path):
-    convert(kit, stand_in(tmp_path / "tool"), persistent=True)
+    write_kit(dialect(), job(), SimpleNamespace(persistent=True, format="RGB"), kit)
+    convert(kit, stand_in(tmp_path / "tool"))
     assert "persistency" not in (tmp_path / "tool" / "called.txt").read_text()
 
 

@@ -15,9 +15,9 @@ import pytest
 from edgekd.backends.imx500.kit import TEMPLATES, runner_options, write_kit
 from edgekd.devices.job import RUNNERS
 from edgekd.errors import RequestError
+from edgekd.graph.roi import LEAST, MARGIN
+from edgekd.graph.roi import region as trained
 from edgekd.schema.io import Region
-from edgekd.students.picosam3.roi import LEAST, MARGIN
-from edgekd.students.picosam3.roi import region as trained
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -269,3 +269,31 @@ def test_the_runner_answers_and_times_like_any_other(pi, kit):
         imx.Session(kit / "network.onnx", **options)
     with pytest.raises(RuntimeError, match="imx500-package is not here"):
         imx.Session(kit / "packerOut.zip", **options)
+
+
+def test_what_the_converter_made_is_packaged_there(pi, kit, monkeypatch, tmp_path):
+    """A stand-in for `imx500-package` checks what it is told and writes a file."""
+    import imx
+
+    program = tmp_path / "bin" / "imx500-package"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\ngrep -q BGR "$6" && [ -f "$2" ] && echo made > "$4/network.rpk"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    (kit / "packerOut.zip").write_bytes(b"")
+    assert imx.ready(kit / "packerOut.zip", tmp_path, "BGR").read_text() == "made\n"
+    (tmp_path / "network.rpk").unlink()
+    with pytest.raises(imx.SensorError, match="imx500-package failed"):
+        imx.ready(kit / "packerOut.zip", tmp_path, "RGB")
+
+
+def test_a_pi_without_the_sensor_says_so(pi, kit, monkeypatch):
+    import imx
+
+    def absent(*args: object, **more: object) -> None:
+        raise RuntimeError("IMX500: Requested camera dev-node not found")
+
+    monkeypatch.setattr(imx, "IMX500", absent)
+    with pytest.raises(imx.SensorError, match="dev-node not found") as told:
+        imx.Camera(kit / "network.rpk")
+    assert told.value.kind == "sensor"

@@ -28,6 +28,8 @@ def main():
     """Measure, and print what was found."""
     told = json.loads((HERE / "network.json").read_text())
     asked = arguments()
+    if asked.mask and told["threshold"] is None:
+        sys.exit("this network gives no mask; leave out --mask")
     roi = to_region(asked.box, told["region"])
     camera = imx.Camera(asked.firmware, told["format"], asked.rate)
     if roi is not None:
@@ -74,9 +76,7 @@ def write_mask(path, camera, threshold):
     outputs = next((outputs for outputs, _ in camera.results(imx.PATIENCE) if outputs is not None), None)
     if outputs is None:
         sys.exit("no frame had a result")
-    plane = np.asarray(outputs[0])
-    plane = plane[0] if plane.ndim > 2 else np.atleast_2d(plane)
-    pixels = np.where(plane > threshold, 255, 0).astype(np.uint8)
+    pixels = np.where(np.asarray(outputs[0])[0] > threshold, 255, 0).astype(np.uint8)
     path.write_bytes(b"P5 %d %d 255\n" % pixels.shape[::-1] + pixels.tobytes())
 
 
