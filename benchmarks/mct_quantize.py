@@ -51,7 +51,9 @@ def quantize(folder: Path) -> dict[str, Any]:
     """MCT's PTQ with its defaults and its export, in seconds each."""
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     mct = import_mct()
-    net = load_weights(find_student(job["student"]).make_student(job["model"], job["data"], job["seed"]).build(), folder)
+    net = load_weights(
+        find_student(job["student"]).make_student(job["model"], job["data"], job["seed"]).build(), folder
+    )
     tpc = mct.get_target_platform_capabilities(tpc_version=TPC, device_type="imx500")
     start = time.perf_counter()
     made, _ = mct.ptq.pytorch_post_training_quantization(
