@@ -48,7 +48,7 @@ def controls(task: Task, samples: Sequence[Sample]) -> Iterator[Scores]:
     """The baseline, and the task's other answers that need no network."""
     known = task.controls() if isinstance(task, Controlled) else {}
     for name in control_names(task):
-        answer = known.get(name, lambda sample: sample.raw)
+        answer: Callable[[Sample], Any] = known.get(name, lambda sample: sample.raw)
         yield scored(name, task, samples, [answer(sample) for sample in samples])
 
 

@@ -16,11 +16,11 @@ from pydantic import Field
 
 from edgekd.errors import MissingError, RequestError
 from edgekd.graph.images import decoding, find_data, picture_files, read_picture
+from edgekd.graph.masks import Mask
 from edgekd.graph.resize import Picture
 from edgekd.graph.roi import Box
 from edgekd.schema.base import Strict
 
-Mask = NDArray[np.bool_]
 LABELS = ".mask.png"
 """How the file ends that holds a picture's instances, one number each, 0 for none."""
 
