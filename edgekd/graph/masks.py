@@ -27,6 +27,8 @@ MISSED: Color = (60, 150, 255)
 BOX: Color = (255, 255, 255)
 TINT = 0.4
 """How much of its colour a tinted pixel has."""
+FAR = 100
+"""Pixels beyond a picture, where lines of any thickness are out of sight."""
 LEAST = 192
 """Pictures with a longer side below this are enlarged to be looked at."""
 
@@ -98,7 +100,9 @@ def outlined(picture: Picture, mask: Mask, color: Color) -> Picture:
 def framed(picture: Picture, box: tuple[float, float, float, float], color: Color) -> Picture:
     """A picture (H, W, 3) with a box (left, top, width, height), its line as thick as an outline."""
     image, (x, y, w, h) = Image.fromarray(picture), box
-    ends = (round(x), round(y), max(round(x), round(x + w) - 1), max(round(y), round(y + h) - 1))
+    left, right = (round(min(max(v, -FAR), image.width + FAR)) for v in (x, x + w))
+    top, bottom = (round(min(max(v, -FAR), image.height + FAR)) for v in (y, y + h))
+    ends = (left, top, max(left, right - 1), max(top, bottom - 1))
     ImageDraw.Draw(image).rectangle(ends, outline=color, width=_line(picture.shape))
     return np.asarray(image)
 

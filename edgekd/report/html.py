@@ -96,7 +96,7 @@ def _metrics(latest: Figures, task: Task, ship: str) -> list[dict[str, str]]:
     names = [f.name for f in latest.values() if f.subject == ship and f.details.keys() == samples]
     return [
         {"name": name, "title": title_of(task, name), "unit": unit_of(task, name),
-         "form": ".3f" if unit_of(task, name) else ".4f"}
+         "form": ".2f" if unit_of(task, name) else ".4f"}
         for name in sorted(names, key=lambda name: name != task.metric)
     ]  # fmt: skip
 
