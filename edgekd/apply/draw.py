@@ -29,6 +29,8 @@ from edgekd.schema.io import ClassesOutput, ImageInput, ImageOutput, IoRecord
 
 LABELS = 3
 """Labels of a ranking that are drawn."""
+MARKED = 448
+"""Pictures with boxes and a longer side below this are enlarged: what the boxes hold is small."""
 
 
 @dataclass(frozen=True)
@@ -74,14 +76,14 @@ def paint(picture: Picture, masks: Sequence[Mask]) -> Picture:
 
 def mark(picture: Picture, marks: Sequence[Mark]) -> Picture:
     """A picture with boxes, their masks and words, each box in its colour, numbered where there are several."""
-    out, n = enlarged(coloured(picture)), times(picture.shape)
+    out, n = enlarged(coloured(picture), MARKED), times(picture.shape, MARKED)
     for i, (color, m) in enumerate(zip(cycle(COLORS), marks)):
         if m.mask is not None:
-            out = outlined(tinted(out, enlarged(m.mask), color), enlarged(m.mask), color)
-        x, y, w, h = (n * v for v in m.box)
-        out = framed(out, (x, y, w, h), color)
+            large = enlarged(m.mask, MARKED)
+            out = outlined(tinted(out, large, color), large, color)
+        out = framed(out, m.box, color, n)
         words = [str(i + 1)] * (len(marks) > 1) + [*m.lines]
-        out = _written(out, words, (x, y)) if words else out
+        out = _written(out, words, (n * m.box[0], n * m.box[1]), above=True) if words else out
     return out
 
 
@@ -98,13 +100,14 @@ def write(picture: Picture, lines: Sequence[str]) -> Picture:
     return _written(enlarged(coloured(picture)), lines, (0, 0))
 
 
-def _written(picture: Picture, lines: Sequence[str], at: tuple[float, float]) -> Picture:
-    """Text whose corner is `at` (x, y), moved inside where it would leave the picture."""
+def _written(picture: Picture, lines: Sequence[str], at: tuple[float, float], above: bool = False) -> Picture:
+    """Text below or above a corner (x, y), moved inside where it would leave the picture."""
     image, text = Image.fromarray(picture), "\n".join(lines)
     pen = ImageDraw.Draw(image, "RGBA")
     font = _font(pen, text, *image.size)
     width, height = pen.multiline_textbbox((8, 7), text, font=font)[2:]
-    x, y = max(0, min(at[0], image.width - width)), max(0, min(at[1], image.height - height))
+    x = max(0, min(at[0], image.width - width))
+    y = max(0, min(at[1] - height * above, image.height - height))
     box = pen.multiline_textbbox((x + 4, y + 3), text, font=font)
     pen.rectangle((x, y, box[2] + 4, box[3] + 4), fill=(0, 0, 0, 160))
     pen.multiline_text((x + 4, y + 3), text, font=font, fill=(255, 255, 255, 255))

@@ -118,8 +118,8 @@ def show(outcome: Outcome, io: IoRecord) -> None:
     if isinstance(found, list) and found and isinstance(found[0], Found):
         for entry in outcome.answers:
             print(f"box {numbers(entry['box'])}, region {numbers(entry['region'])}")
-            for name, answer, value in rows_of(entry["answers"]):
-                print(f"  {name}  {answer}  {value}")
+            for cells in rows_of(entry["answers"]):
+                print("  " + "  ".join(cells))
         return
     parts = by_output(found, io)
     if parts is None:

@@ -67,14 +67,14 @@ def eroded(mask: Mask, width: int) -> Mask:
     return inner[width:-width, width:-width].astype(bool)
 
 
-def times(size: Size) -> int:
+def times(size: Size, least: int = LEAST) -> int:
     """By how much a picture is enlarged to be looked at."""
-    return max(1, -(-LEAST // max(size[:2])))
+    return max(1, -(-least // max(size[:2])))
 
 
-def enlarged(array: NDArray[Any]) -> NDArray[Any]:
+def enlarged(array: NDArray[Any], least: int = LEAST) -> NDArray[Any]:
     """A picture or mask, each pixel as a square of pixels where it is small."""
-    n = times(array.shape)
+    n = times(array.shape, least)
     return array.repeat(n, 0).repeat(n, 1)
 
 
@@ -97,11 +97,11 @@ def outlined(picture: Picture, mask: Mask, color: Color) -> Picture:
     return out
 
 
-def framed(picture: Picture, box: tuple[float, float, float, float], color: Color) -> Picture:
-    """A picture (H, W, 3) with a box (left, top, width, height), its line as thick as an outline."""
+def framed(picture: Picture, box: tuple[float, float, float, float], color: Color, n: int = 1) -> Picture:
+    """A picture (H, W, 3), enlarged by `n`, with a box (left, top, width, height) of the original's pixels."""
     image, (x, y, w, h) = Image.fromarray(picture), box
-    left, right = (round(min(max(v, -FAR), image.width + FAR)) for v in (x, x + w))
-    top, bottom = (round(min(max(v, -FAR), image.height + FAR)) for v in (y, y + h))
+    left, right = (round(n * min(max(v, -FAR), image.width + FAR)) for v in (x, x + w))
+    top, bottom = (round(n * min(max(v, -FAR), image.height + FAR)) for v in (y, y + h))
     ends = (left, top, max(left, right - 1), max(top, bottom - 1))
     ImageDraw.Draw(image).rectangle(ends, outline=color, width=_line(picture.shape))
     return np.asarray(image)

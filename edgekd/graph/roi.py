@@ -53,7 +53,10 @@ def region(box: Box, size: Size, margin: float = MARGIN, least: int = LEAST) -> 
     if not all(map(isfinite, box)) or w <= 0 or h <= 0:
         raise RequestError(f"the box {told(box)} has no area", "give left, top, width, height in pixels")
     if x >= width or y >= height or x + w <= 0 or y + h <= 0:
-        raise RequestError(f"the box {told(box)} lies outside the picture of {width} x {height}", "boxes are left, top, width, height in pixels of the picture")
+        raise RequestError(
+            f"the box {told(box)} lies outside the picture of {width} x {height}",
+            "boxes are left, top, width, height in pixels of the picture",
+        )
     longer = min(max(w, h), max(size))  # from there on it is the whole picture
     side = max(least, ceil(longer * (1 + 2 * margin)), ceil(longer) + 1)  # the pixel more is what rounding may move
     columns, rows = min(side, width), min(side, height)

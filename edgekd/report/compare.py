@@ -18,7 +18,7 @@ from edgekd.report.pareto import front
 from edgekd.store import write_atomic
 from edgekd.students.base import title_of
 from edgekd.students.registry import bundled_task
-from edgekd.verify.scores import control_names
+from edgekd.verify.scores import answers_without
 
 HERE = ("", "local")
 """What figures of this host have for a device."""
@@ -79,7 +79,7 @@ def read_run(bundle: Bundle) -> Run:
     """What a run's ledger holds, the latest of each."""
     task, manifest = bundled_task(bundle), bundle.manifest
     latest = {(f.name, f.subject, "" if f.device in HERE else f.device): f for f in bundle.ledger.read()}
-    controls, arms = control_names(task), (manifest.recipe.teacher, manifest.recipe.ship)
+    controls, arms = answers_without(task), (manifest.recipe.teacher, manifest.recipe.ship)
     rows = [
         replace(row, role="control", size=None, macs=None) if subject in controls else row
         for subject in (*controls, *arms, *manifest.engines)

@@ -22,7 +22,7 @@ from edgekd.report.devices import devices, rows
 from edgekd.store import write_atomic
 from edgekd.students.base import Task, title_of, unit_of
 from edgekd.students.registry import bundled_task
-from edgekd.verify.scores import control_names
+from edgekd.verify.scores import answers_without, control_names
 
 Figures = dict[tuple[str, str], Figure]
 COUNTS = {"parameters": "parameters", "macs": "multiply-accumulates", "weight_bytes": "weights and biases",
@@ -103,8 +103,8 @@ def _metrics(latest: Figures, task: Task, ship: str) -> list[dict[str, str]]:
 
 def _rows(bundle: Bundle, latest: Figures, task: Task) -> list[dict[str, Any]]:
     """The table of controls, arms and artifacts; gains count from the baseline, where the task has one."""
-    manifest, metric, controls = bundle.manifest, task.metric, control_names(task)
-    subjects = [*controls, *manifest.arms, *manifest.engines]
+    manifest, metric, controls = bundle.manifest, task.metric, answers_without(task)
+    subjects = [*control_names(task), *manifest.arms, *manifest.engines]
     base = latest[metric, task.baseline].value if task.baseline else 0.0
     titles = {name: arm.title for name, arm in manifest.arms.items()}
     return [

@@ -44,7 +44,8 @@ def panels(task: Task, io: IoRecord, sample: Sample, i: int, arms: Sequence[Scor
     n = times(raw.shape)
     size = (raw.shape[0] * n, raw.shape[1] * n)
     picture, target = scale(coloured(raw), size, "bicubic"), inside(truth.inside, size)
-    yield Panel(TRUTH, _framed(outlined(picture, target, TRUE), truth, n))
+    shown = outlined(picture, target, TRUE)
+    yield Panel(TRUTH, shown if truth.box is None else framed(shown, truth.box, BOX, n))
     answers = [inside(values, size) for values in masks if values is not None]
     for arm, answer in zip(arms, answers, strict=True):
         shown = outlined(tinted(picture, answer, COLORS[0]), answer, COLORS[0])
@@ -56,11 +57,3 @@ def _values(answer: Any, io: IoRecord) -> Any:
     """The first mask in an answer."""
     parts = by_output(answer, io) or {}
     return next((parts[s.name] for s in io.outputs if is_mask(parts.get(s.name), s)), None)
-
-
-def _framed(picture: Picture, truth: Marked, n: int) -> Picture:
-    """The picture with the prompt's box."""
-    if truth.box is None:
-        return picture
-    x, y, w, h = (n * v for v in truth.box)
-    return framed(picture, (x, y, w, h), BOX)
