@@ -1,8 +1,8 @@
 """The io record: how raw data become the network's input, and its output an answer (version 4).
 
 It travels in the portable graph's metadata and in the manifest, so that the same answer is computed everywhere.
-Version 1 knew colour pictures alone, version 2 no resize rule, version 3 neither regions nor masks; their records are read
-as they are.
+Version 1 knew colour pictures alone, version 2 no resize rule, version 3 neither regions nor masks; their records are
+read as they are.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ class ImageInput(Strict):
     filter: Literal["nearest", "box", "bilinear", "bicubic", "lanczos"] = Field(
         "bilinear", description="Pillow's filter that resizes; `box` is the mean over the area."
     )
-    region: Region | None = Field(
-        None, description="How a box in a larger picture becomes the picture that is resized."
-    )
+    region: Region | None = Field(None, description="How a box in a larger picture becomes the picture to resize.")
 
     @model_validator(mode="after")
     def _channels_agree(self) -> ImageInput:
         wanted = CHANNELS[self.color]
         if not len(self.mean) == len(self.std) == wanted:
             raise ValueError(f"`{self.name}` is {self.color}: `mean` and `std` need {wanted} values")
+        if self.region is not None and self.resize != "stretch":
+            raise ValueError(f"`{self.name}`: a `region` needs `resize` to be `stretch`")
         return self
 
     @model_serializer(mode="wrap")
