@@ -11,7 +11,7 @@ from edgekd.evidence import Bundle, Figure, now
 from edgekd.graph import golden
 from edgekd.graph.answers import views
 from edgekd.graph.model import Array, Graph, read_model
-from edgekd.students.base import Sample, Task
+from edgekd.students.base import Sample, Task, unit_of
 from edgekd.students.registry import bundled_task
 from edgekd.verify.check import GOLDEN, read_probes
 from edgekd.verify.gates import Gate, score_gates
@@ -89,7 +89,7 @@ def figures(asked: Questions, hop: Hop, scores: Scores, witness: dict[str, str])
     common: dict[str, Any] = {"kind": kind_of(witness["tool"]), "when": now()} | witness
     out = [
         Figure(
-            name=name, subject=scores.subject, value=scores.mean(name), unit=asked.task.unit if name == metric else "",
+            name=name, subject=scores.subject, value=scores.mean(name), unit=unit_of(asked.task, name),
             n=len(values), interval=scores.interval(name), details=dict(zip(scores.ids, values, strict=True)),
             method="mean over evaluation samples, scored here, 95 % bootstrap interval over samples", **common,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -80,6 +80,45 @@ class Controlled(Protocol):
 
     def controls(self) -> dict[str, Callable[[Sample], Any]]:
         """By name: from a sample, truth and all, to an answer."""
+
+
+@dataclass(frozen=True)
+class Marked:
+    """The truth of a sample whose answer is a mask, as it is shown."""
+
+    inside: NDArray[np.bool_]
+    """(h, w): of the raw sample's pixels."""
+    box: tuple[float, float, float, float] | None = None
+    """The prompt: left, top, width, height in those pixels."""
+
+
+@runtime_checkable
+class Referenced(Protocol):
+    """What a task may have beside: the true mask of a sample, to be shown beside the answers. Without it a `truth` that
+    is an array (h, w) is the mask."""
+
+    def reference(self, sample: Sample) -> Marked:
+        """The mask on the raw sample, and the box that asked for it."""
+
+
+@runtime_checkable
+class Described(Protocol):
+    """What a task may have beside: titles and units of its metrics."""
+
+    metrics: Mapping[str, tuple[str, str]]
+    """By the metric's name: how reports call it, and its unit."""
+
+
+def title_of(task: Task, metric: str) -> str:
+    """What reports call a metric; a short name is an abbreviation: `psnr` as `PSNR`, `accuracy` as it is."""
+    known = task.metrics if isinstance(task, Described) else {}
+    return known[metric][0] if metric in known else metric.upper() if len(metric) <= 4 else metric
+
+
+def unit_of(task: Task, metric: str) -> str:
+    """The unit of a metric; of the task's own it is `task.unit`, others have none unless the task says so."""
+    known = task.metrics if isinstance(task, Described) else {}
+    return known[metric][1] if metric in known else task.unit if metric == task.metric else ""
 
 
 class Student(Protocol):

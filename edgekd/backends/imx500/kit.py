@@ -29,8 +29,13 @@ CONVERTED = "converted"
 class KitOptions(Protocol):
     """What of the engine's options the kit is told."""
 
-    persistent: bool
-    format: Literal["RGB", "BGR"]
+    @property
+    def persistent(self) -> bool:
+        """Whether the sensor keeps the picture it saw."""
+
+    @property
+    def format(self) -> Literal["RGB", "BGR"]:
+        """Order of the colours that the network takes."""
 
 
 def write_kit(model: onnx.ModelProto, job: Job, options: KitOptions, out: Path) -> None:

@@ -48,6 +48,7 @@ class TeacherConfig(Strict):
         "score", description="Weight of the teacher beside the true mask: its own `score`, or a number for all."
     )
     per: Literal["instance", "batch"] = Field(
-        "instance", description="Whether each instance has its own weight, or all of a batch their mean, as the paper's."
+        "instance",
+        description="Whether each instance has its own weight, or all of a batch their mean, as the paper's.",
     )
     cache: str = Field("", description="A folder that `edgekd teach` filled; empty: the run fills its own.")
