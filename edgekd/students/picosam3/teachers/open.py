@@ -33,7 +33,7 @@ class Kind:
     """Patterns of the files that count in a folder."""
     find: Callable[[str], Path] = find_data
     packages: tuple[str, ...] = ()
-    """Distributions that it needs and whose version counts."""
+    """Distributions that it needs."""
 
 
 def open_teacher(config: TeacherConfig, data: Instances) -> MaskTeacher:
@@ -43,14 +43,13 @@ def open_teacher(config: TeacherConfig, data: Instances) -> MaskTeacher:
 
 
 def digests(config: TeacherConfig) -> dict[str, str]:
-    """What of a teacher counts for a step's key: SHA-256 of each of its files, versions of its packages.
+    """SHA-256 of each file that the answers depend on, by name.
 
-    Raises MissingError where one is not here, RequestError for a source that is none.
+    Raises MissingError where one, or a package, is not here, RequestError for a source that is none.
     """
     kind, path = _found(config.source)
     files = {p for pattern in kind.counts for p in path.glob(pattern)} if path.is_dir() else _beside(path)
-    versions = {name: installed(name) for name in kind.packages}
-    return {p.name: sha256(p) for p in sorted(files) if p.is_file()} | versions
+    return {p.name: sha256(p) for p in sorted(files) if p.is_file()}
 
 
 def _beside(path: Path) -> set[Path]:
