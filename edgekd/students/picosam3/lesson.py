@@ -160,8 +160,8 @@ class Taught:
     def __call__(
         self, instance: Instance, roi: Roi, size: tuple[int, ...], side: int, rng: np.random.Generator
     ) -> tuple[Logits, float]:
-        """Logits (side, side) over a region of a picture of `size`, from one of the views, and how far they are trusted,
-        0 to 1: not at all where no view says something."""
+        """What one of the views says of a region of a picture of `size`: logits (side, side), and their trust, 0 to 1,
+        which is 0 where no view says something."""
         said, known = self.views(instance), wide(instance.box, size)
         codes, score = self.answers.look(instance.id, said[int(rng.integers(len(said)))] if said else 0)
         trust = score if self.config.trust == "score" or not said else self.config.trust

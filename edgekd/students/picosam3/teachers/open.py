@@ -43,9 +43,9 @@ def open_teacher(config: TeacherConfig, data: Instances) -> MaskTeacher:
 
 
 def digests(config: TeacherConfig) -> dict[str, str]:
-    """SHA-256 of each of a teacher's files.
+    """SHA-256 of each file that the answers depend on, by name.
 
-    Raises MissingError where one is not here, RequestError for a source that is none.
+    Raises MissingError where one, or a package, is not here, RequestError for a source that is none.
     """
     kind, path = _found(config.source)
     files = {p for pattern in kind.counts for p in path.glob(pattern)} if path.is_dir() else _beside(path)

@@ -25,7 +25,7 @@ class BoxPrompt(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.waves: Tensor
-        self.register_buffer("waves", torch.zeros(2, EMBEDDING // 2))
+        self.register_buffer("waves", torch.randn(2, EMBEDDING // 2))
         self.corners = nn.ParameterList(nn.Parameter(torch.zeros(1, EMBEDDING)) for _ in range(2))
         self.no_mask = nn.Parameter(torch.zeros(1, EMBEDDING))
 
