@@ -41,9 +41,8 @@ class Sam(ABC):
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         net, told = self._load(folder, self.model, use_safetensors=True, output_loading_info=True)
         if lacking := sorted(told["missing_keys"]):
-            raise RequestError(
-                f"`{folder}` is no checkpoint of `{self.model}`: it lacks `{lacking[0]}`", "see `source`"
-            )
+            message = f"`{folder}` is no checkpoint of `{self.model}`: it lacks `{lacking[0]}`"
+            raise RequestError(message, "its `config.json` tells what it is")
         self.net = net.eval().to(self.device)
 
     def _load(self, folder: Path, name: str, **options: Any) -> Any:

@@ -4,16 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from PIL import Image
-
 from edgekd.errors import MissingError, RequestError
 from edgekd.students.picosam3.data import load_folder
 from edgekd.students.picosam3.teachers.base import TeacherConfig
 from edgekd.students.picosam3.teachers.masks import answer
 from edgekd.students.picosam3.teachers.open import open_teacher
 from edgekd.students.picosam3.teachers.overlap import overlaps, reach
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
 
 LABELS = np.zeros((40, 60), np.uint16)
 LABELS[5:15, 10:20] = 3

@@ -5,8 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
-
 from edgekd.errors import MissingError, ProblemsError, RequestError
 from edgekd.resources import sha256
 from edgekd.schema.load import parse
@@ -14,6 +12,7 @@ from edgekd.students.picosam3.data import Instances
 from edgekd.students.picosam3.teachers.base import TeacherConfig
 from edgekd.students.picosam3.teachers.open import digests, open_teacher
 from edgekd.toolchains.lock import find_lock
+from pydantic import ValidationError
 
 NOTHING = Instances((), (), lambda i: np.zeros((8, 8, 3), np.uint8), lambda i: np.zeros((8, 8), bool))
 

@@ -9,15 +9,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from edgekd.errors import RequestError
+from edgekd.students.picosam3.teachers.overlap import reach
+from edgekd.students.picosam3.teachers.sam import Concept, Sam, Sam2, Tracker
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import grid_sample, interpolate
 from transformers.models.sam3.modeling_sam3 import Sam3GeometryEncoder
 from transformers.utils import import_utils
 
-from edgekd.errors import RequestError
-from edgekd.students.picosam3.teachers.overlap import reach
-from edgekd.students.picosam3.teachers.sam import Concept, Sam, Sam2, Tracker
 from tests.students.picosam3.teachers import sams
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (100, 160, 3)).astype(np.uint8)
