@@ -27,7 +27,7 @@ from edgekd.schema.recipe import Recipe
 from edgekd.schema.recipes import load_recipe
 from edgekd.schema.targets import find_target
 from edgekd.store import installed
-from edgekd.students.registry import bundled_task, find_student
+from edgekd.students.registry import bundled_task, find_recipe
 from edgekd.verify.scores import score
 
 SEEDS = (0, 1, 2)
@@ -35,7 +35,7 @@ SYMMETRIC = {"activations": {"signed": True, "symmetric": True}}
 ARITHMETICS: dict[str, dict[str, Any]] = {
     "W8A8 symmetric": SYMMETRIC,
     "W8A8 affine": {},
-    "W8A8 power of two": {"scale": "power-of-two"},
+    "W8A8 power of two": {"weights.scale": "power-of-two", "activations.scale": "power-of-two"},
     "W4A8": {"weights": {"bits": 4}, "simulated": True},
     "W4A4": {"weights": {"bits": 4}, "activations": {"bits": 4}, "simulated": True},
 }
@@ -67,7 +67,7 @@ def arms() -> dict[str, dict[str, Any]]:
 
 
 def recipe(student: str, seed: int) -> Recipe:
-    table = load_recipe(find_student(student).recipe, {}).model_dump(mode="json", by_alias=True)
+    table = load_recipe(find_recipe(student), {}).model_dump(mode="json", by_alias=True)
     table |= {"arms": arms(), "ship": "qat-w8a8-affine", "seed": seed}
     steps = {"quantize": {"steps": 2 * table["quantize"]["steps"]}}
     return parse(Recipe, merge(table, steps), student)

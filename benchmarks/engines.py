@@ -33,6 +33,7 @@ from edgekd.schema.io import ImageInput, IoRecord, TensorOutput
 from edgekd.schema.target import Arithmetic
 from edgekd.schema.targets import find_target
 from edgekd.store import installed
+from edgekd.students.picosam3.network import ModelConfig, PicoSam3Net
 from torch import nn
 
 from nets import NETS, AttentionNet, SegmentationNet
@@ -54,6 +55,7 @@ class Large:
 
 
 LARGE = {
+    "promptable": Large("PicoSAM3, 96 x 96, one region", lambda: PicoSam3Net(ModelConfig()), (1, 3, 96, 96)),
     "restoration": Large("U-Net with gates, as it ships, 512 x 512", NETS["restoration"].build, (1, 3, 512, 512)),
     "segmentation": Large("separable U-Net with gates, 512 x 512", SegmentationNet, (1, 3, 512, 512)),
     "attention": Large(

@@ -41,7 +41,10 @@ SIGNED, UNSIGNED = Activations(signed=True, symmetric=True), Activations(signed=
 ARITHMETICS: dict[str, dict[str, Any]] = {
     "s8 symmetric": {"activations": SIGNED},
     "u8 affine": {"activations": UNSIGNED},
-    "s8 power of two": {"activations": SIGNED, "scale": "power-of-two"},
+    "s8 power of two": {
+        "activations": SIGNED.model_copy(update={"scale": "power-of-two"}),
+        "weights": Weights(scale="power-of-two"),
+    },
     "W4A8 affine, simulated": {"activations": UNSIGNED, "weights": Weights(bits=4), "simulated": True},
 }
 PLACEMENTS = {"every operator": "x86:onnxruntime", "skip": "x86:openvino"}

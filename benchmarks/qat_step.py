@@ -56,7 +56,9 @@ def step(net: Any, parameters: list[nn.Parameter], task: Net, batch: Batch, auto
 def ours(task: Net, batch: Batch, scale: str, frozen: bool = False) -> Step:
     """The step that `edgekd compress` takes, in the arithmetic of ONNX Runtime on x86."""
     net = task.build().to(memory_format=torch.channels_last)
-    quantized = insert(capture(net, (batch["x"],)), TARGET.model_copy(update={"scale": scale}), [(-1.0, 1.0)])
+    parts = {"weights": TARGET.weights, "activations": TARGET.activations}
+    arithmetic = TARGET.model_copy(update={n: p.model_copy(update={"scale": scale}) for n, p in parts.items()})
+    quantized = insert(capture(net, (batch["x"],)), arithmetic, [(-1.0, 1.0)])
     calibrate(quantized, [(batch["x"],)])
     quantized.module.train()
     if frozen:

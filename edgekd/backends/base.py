@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -13,10 +13,13 @@ from edgekd.errors import MissingError, Problem, RequestError
 from edgekd.graph.alternatives import alternative
 from edgekd.graph.model import Array, Graph
 from edgekd.graph.reasons import Reason
+from edgekd.resources import sha256
 from edgekd.schema.base import Strict
 from edgekd.schema.target import Engine
 
 RECORD = "artifact.json"
+FIRMWARE = "firmware"
+"""Folder beside a bundle with the firmware that was made of it."""
 _QUANTIZATION = ("QuantizeLinear", "DequantizeLinear", "Constant")
 
 
@@ -27,7 +30,7 @@ class Artifact(Strict):
     kind: Literal["artifact", "kit"]
     tool: str = Field(description="Program and version that compiled it.")
     model: str = Field(description="File that is run, or that the device compiles.")
-    runner: Literal["ort", "ov", "tfl", "trt"] | None = Field(
+    runner: Literal["ort", "ov", "tfl", "trt", "imx"] | None = Field(
         None, description="Runner that opens it, where its runtime is; a kit's runner builds it first."
     )
     options: dict[str, Any] = Field(default_factory=dict, description="What the runner is told.")
@@ -83,6 +86,46 @@ class Explains(Protocol):
 
     def reasons(self, graph: Graph, machines: Sequence[str]) -> Iterator[Reason]:
         """What keeps the graph slow on hosts of these kinds (`uname -m`), the best explanation of a layer first."""
+
+
+class FirmwareRecord(Strict):
+    """What lies in a firmware's folder, `firmware.json` there."""
+
+    kind: Literal["kit", "converted", "firmware"] = Field(
+        description="A kit lacks what the vendor's program makes; converted, it is still to be packaged on the device."
+    )
+    tool: str = Field("", description="Program and version that converted it.")
+    facts: dict[str, Any] = Field(default_factory=dict, description="What was found in the vendor's files.")
+    notes: tuple[str, ...] = Field((), description="What to know of it.")
+    next: tuple[str, ...] = Field((), description="What to do next, in order.")
+
+
+@runtime_checkable
+class Firmware(Protocol):
+    """A backend whose kit becomes the firmware of a device by a program that the user brings."""
+
+    def firmware(self, kit: Path, out: Path, request: FirmwareRequest) -> FirmwareRecord:
+        """Fill `out`, which holds a copy of the kit. Raises RequestError, GateFailedError or MissingError."""
+
+    def loadable(self, folder: Path) -> Path | None:
+        """The file of such a folder that the device is given; None where it is not made yet."""
+
+
+@dataclass(frozen=True)
+class FirmwareRequest:
+    """What a person gives: the vendor's program, a file packaged on the device, seconds to wait; who hears of it."""
+
+    converter: Path | None = None
+    packaged: Path | None = None
+    timeout: float = 3600.0
+    say: Callable[[str], None] = lambda text: None
+
+
+def write_sums(folder: Path) -> None:
+    """`SHA256SUMS` of every other file in a kit's folder, as `sha256sum --check` reads it."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "SHA256SUMS")
+    sums = "".join(f"{sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files)
+    (folder / "SHA256SUMS").write_text(sums, encoding="utf-8")
 
 
 def check_operators(graph: Graph, engine: Engine) -> list[Problem]:

@@ -10,6 +10,7 @@ from edgekd.backends.base import Backend
 from edgekd.errors import RequestError, nearest
 
 BACKENDS = {
+    "imx500": "edgekd.backends.imx500.compile:Imx500",
     "litert": "edgekd.backends.litert.compile:LiteRt",
     "onnxruntime": "edgekd.backends.onnxruntime.compile:OnnxRuntime",
     "openvino": "edgekd.backends.openvino.compile:OpenVino",

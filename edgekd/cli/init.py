@@ -11,15 +11,15 @@ NAME = "init"
 
 
 def main(
-    student: Annotated[str, typer.Argument(help="A student; see `edgekd students`.")],
+    student: Annotated[str, typer.Argument(help="A student, or STUDENT/RECIPE; see `edgekd students`.")],
     path: Annotated[Path | None, typer.Argument(help="Where to write; default STUDENT.toml.")] = None,
 ) -> None:
     """Write a copy of a student's recipe that you own and edit."""
     from edgekd.errors import RequestError
-    from edgekd.students.registry import find_student
+    from edgekd.students.registry import find_recipe
 
-    path = path or Path(f"{student}.toml")
-    text = find_student(student).recipe.read_text(encoding="utf-8")
+    text = find_recipe(student).read_text(encoding="utf-8")
+    path = path or Path(f"{student.replace('/', '-')}.toml")
     if path.exists():
         raise RequestError(f"`{path}` exists already", "name another file")
     path.write_text(text, encoding="utf-8")

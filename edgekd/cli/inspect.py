@@ -18,13 +18,16 @@ NAME = "inspect"
 
 
 def main(
-    path: Annotated[Path, typer.Argument(help="A run's folder, or an ONNX or `.tflite` file.")],
+    path: Annotated[Path, typer.Argument(help="A run's folder, or an ONNX, `.tflite` or `.rpk` file.")],
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Show a bundle: network, target, artifacts, files; or a model file, operator by operator. Needs no torch."""
+    from edgekd.cli.firmware import show_rpk
     from edgekd.verify.foreign import is_model
 
-    if is_model(path):
+    if path.suffix.lower() == ".rpk":
+        show_rpk(path, json)
+    elif is_model(path):
         show_graph(path, json)
     else:
         show_bundle(path, json)

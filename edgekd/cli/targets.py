@@ -52,8 +52,10 @@ def main(
         ("int8" if a.activations.signed else "uint8"),
         ("symmetric" if a.activations.symmetric else "affine"),
     )
-    print(f"activations  {signed}, {kind}, one scale per tensor, {a.scale} scales")
-    print(f"weights      int{a.weights.bits}, symmetric, one scale per {a.weights.per}; biases on the {a.bias} grid")
+    print(f"activations  {signed}, {kind}, one {a.activations.scale} scale per tensor")
+    weights = a.weights
+    each = f"one {weights.scale} scale per {weights.per}"
+    print(f"weights      int{weights.bits}, symmetric, {each}; biases on the {a.bias} grid")
     print(f"rounding     {a.rounding}")
     print(f"quantized    inputs of {', '.join(a.placement.quantize)}; output {a.placement.output}")
     print(f"fused        {', '.join('+'.join(chain) for chain in a.placement.fused)}")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgekd.backends.base import Artifact, Job, read_artifact
+from edgekd.backends.base import FIRMWARE, Artifact, Firmware, Job, read_artifact
 from edgekd.backends.registry import backend, is_installed
 from edgekd.devices import answers, measure
 from edgekd.devices.base import Device, Probe, Say, Timing, Work, silent
@@ -119,22 +119,26 @@ def _run(
 def twins(bundle: Bundle, name: str, artifact: Artifact, inputs: dict[str, Array], out: Path) -> list[Work]:
     """The same net in float for the same engine: what the artifact brings, else compiled here, where that can be."""
     assert artifact.runner is not None
+    if isinstance(backend(artifact.backend), Firmware):
+        return []  # no float runs there
     if artifact.beside:
-        folder, float_arm = bundle.path / "artifacts" / name, bundle.manifest.recipe.teacher
+        folder, float_arm = bundle.path / "artifacts" / name, bundle.manifest.recipe.reference
         named = {float_arm if key == "float" else key: folder / file for key, file in artifact.beside.items()}
         return [Work(key, artifact.runner, path, artifact.options) for key, path in named.items()]
     return [float_twin(bundle, artifact, inputs, out)] if is_installed(artifact.backend) else []
 
 
 def work_of(bundle: Bundle, name: str, artifact: Artifact) -> Work:
-    """An artifact as it is run."""
+    """An artifact as it is run: the firmware that was made of it, where its engine takes one."""
     assert artifact.runner is not None
-    return Work(name, artifact.runner, bundle.path / "artifacts" / name / artifact.model, artifact.options)
+    model, maker = bundle.path / "artifacts" / name / artifact.model, backend(artifact.backend)
+    firmware = maker.loadable(bundle.run / FIRMWARE) if isinstance(maker, Firmware) else None
+    return Work(name, artifact.runner, firmware or model, artifact.options)
 
 
 def float_twin(bundle: Bundle, artifact: Artifact, inputs: dict[str, Array], out: Path) -> Work:
     """The FP32 graph, compiled with the artifact's backend and options; named as its arm."""
-    arm = bundle.manifest.recipe.teacher
+    arm = bundle.manifest.recipe.reference
     graph = bundle.path / bundle.manifest.arms[arm].graph
     twin = compile_float(artifact, Graph(read_model(graph)), inputs, out)
     assert twin.runner is not None

@@ -22,6 +22,8 @@ Arrays = dict[str, NDArray[Any]]
 Model = tuple[str, str, Path, Mapping[str, Any]]
 RUNNERS = Path(__file__).parent.parent / "runners"
 ALWAYS = ("agent", "worker", "board")
+APT = {"picamera2": "sudo apt install imx500-all python3-picamera2"}
+"""How packages are installed that belong to a device's system, not to a registry."""
 LOCK = "/tmp/edgekd-device.lock"
 """One for all users of a machine, so that nobody measures beside anybody."""
 
@@ -114,15 +116,23 @@ def explain(kind: str, message: str, device: str) -> tuple[str, str]:
     sentence, hint = {
         "busy": ("is in use by {}", "wait until it is free"),
         "numpy": ("lacks numpy: {}", "install it there, `pip install numpy`, or name another Python: `?python=PATH`"),
-        "runtime": ("lacks a runtime: {}", f"install it there: `pip install {_package(message)}`"),
+        "runtime": ("lacks a runtime: {}", f"install it there: `{_install(_package(message))}`"),
         "memory": ("has too little memory: {}", "end other programs there, or take a smaller network"),
         "disk": ("has a full disk: {}", "make room there, or name a folder elsewhere: `?folder=PATH`"),
         "model": ("does not run the model: {}", "compare the runtime's version there with that which compiled it"),
+        "sensor": (
+            "cannot run it in its sensor: {}",
+            "`edgekd firmware` writes a folder whose README.md tells each step",
+        ),
         "killed": ("ended the job: {}", "memory may be short there; look into its system log"),
         "timeout": ("was too slow: {}", "ask for less: `--runs`, `--seconds`, `--samples`"),
         "lease": ("ended the job: {}", "see whether the connection is stable"),
     }.get(kind, ("ended the job: {}", ""))
     return f"`{device}` " + sentence.format(message), hint
+
+
+def _install(package: str) -> str:
+    return APT.get(package, f"pip install {package}")
 
 
 def _package(message: str) -> str:

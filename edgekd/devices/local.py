@@ -16,15 +16,20 @@ from pathlib import Path
 from typing import Any
 
 from edgekd.devices.base import Device, Say
-from edgekd.devices.job import Limits
+from edgekd.devices.job import APT, Limits
 from edgekd.errors import MissingError
 from edgekd.runners import trt
 from edgekd.schema.target import Reach
 
 TICK = 0.1
 """Seconds between two looks at the agent."""
-RUNNERS = {"ort": "onnxruntime", "ov": "openvino", "tfl": "ai_edge_litert", "trt": "trtexec"}
+RUNNERS = {"ort": "onnxruntime", "ov": "openvino", "tfl": "ai_edge_litert", "trt": "trtexec", "imx": "picamera2"}
 """Runner to the package, or the program, it needs."""
+VENDORS = {
+    "trt": "it is part of TensorRT; on a host without it, use an engine that stands in for it",
+    "imx": f"the sensor is on a Raspberry Pi: {APT['picamera2']}",
+}
+"""Runner to how its runtime comes to a host, where no registry of Python packages has it."""
 EXTRAS = {"ov": "[openvino]", "tfl": "[litert]"}
 """Runner to the extra of ours that brings its package."""
 
@@ -36,8 +41,7 @@ def can_run(runner: str) -> bool:
 
 def how_to_get(runner: str) -> str:
     """How the runtime of a runner comes here."""
-    vendor = "it is part of TensorRT; on a host without it, use an engine that stands in for it"
-    return vendor if runner == "trt" else f"pip install 'edgekd{EXTRAS.get(runner, '')}'"
+    return VENDORS.get(runner) or f"pip install 'edgekd{EXTRAS.get(runner, '')}'"
 
 
 def open_session(runner: str, model: Path, options: dict[str, Any], expose: list[str] | None = None) -> Any:

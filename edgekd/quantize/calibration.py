@@ -12,7 +12,7 @@ from edgekd.quantize.grid import Grid
 from edgekd.schema.recipe import Calibration
 
 BINS = 2048
-CANDIDATES = 100
+CANDIDATES, HALVINGS = 100, 10
 
 
 class Observer(Protocol):
@@ -66,7 +66,8 @@ class Histogram:
     """Counts over a range around 0 that doubles when a value lies outside: pairs of bins are merged, none is lost.
 
     With a percentile, that share of the values lies inside, half of the rest cut at each end. Without, the range whose
-    uniform quantization loses the least squared error, searched over fractions of the observed range (ours).
+    uniform quantization loses the least squared error, searched over fractions of the observed range (ours), or over
+    ten powers of two, as Sony's Model Compression Toolkit does.
     """
 
     def __init__(self, percentile: float | None) -> None:
@@ -106,10 +107,11 @@ class Histogram:
         if self.percentile is not None:
             return self._inside((100.0 - self.percentile) / 200.0 * total)
         low, high = self._inside(0.0)
-        fractions = [f / CANDIDATES for f in range(1, CANDIDATES + 1)]
+        halves, parts = [0.5**f for f in range(HALVINGS)], [f / CANDIDATES for f in range(1, CANDIDATES + 1)]
+        fractions = halves if grid.power_of_two else parts
         if grid.symmetric:
             limit = max(-low, high)
-            best = min(fractions, key=lambda f: self._loss(limit * f / (grid.qmax - grid.middle), grid.middle, grid))
+            best = min(fractions, key=lambda f: self._loss(grid.step(limit * f), grid.middle, grid))
             return -limit * best, limit * best
         for _ in range(2):  # one end, then the other, then once more
             low = min((low * f for f in fractions), key=lambda end: self._affine(end, high, grid)) if low else low
@@ -125,7 +127,7 @@ class Histogram:
         return min(0.0, float(edges[first])), max(0.0, float(edges[min(last + 1, BINS)]))
 
     def _affine(self, low: float, high: float, grid: Grid) -> float:
-        step = (high - low) / (grid.qmax - grid.qmin)
+        step = grid.span_step(low, high)
         return self._loss(step, grid.qmin + round(-low / step), grid)
 
     def _loss(self, step: float, zero: int, grid: Grid) -> float:

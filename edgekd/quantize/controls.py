@@ -105,8 +105,9 @@ TOOLS = {
 def left_out(arm: str, method: str, arithmetic: Arithmetic) -> Problem | None:
     """Why an arm cannot be made here, if so."""
     tool, weights, activations = TOOLS[method], arithmetic.weights, arithmetic.activations
-    if arithmetic.scale != "real" or (weights.bits, activations.bits) != (8, 8):
-        here = f"{weights.bits}-bit weights, {activations.bits}-bit activations, {arithmetic.scale} scales"
+    if (weights.scale, activations.scale, weights.bits, activations.bits) != ("real", "real", 8, 8):
+        here = ", ".join(f"{each.bits}-bit {what} with {each.scale} scales"
+                         for what, each in (("weights", weights), ("activations", activations)))  # fmt: skip
         message = f"left out: `{method}` gives 8-bit codes with real scales, the target has {here}"
         return Problem(f"arms.{arm}", message, "compare it on a target of 8 bits")
     if find_spec(tool.package) is None:

@@ -79,8 +79,10 @@ class Quantizer(nn.Module):
 
     def set_scale(self, scale: Tensor) -> None:
         """Take a step; rounded up to a power of two where the arithmetic asks for it. No range: a step of 1."""
-        log = torch.log2(torch.where(scale > 0, scale, 1.0).clamp_min(2.0**-30))
-        self.log_scale.data.copy_((torch.ceil(log) if self.grid.power_of_two else log).reshape(self.log_scale.shape))
+        scale = torch.where(scale > 0, scale, 1.0).clamp_min(2.0**-30)
+        mantissa, exponent = torch.frexp(scale)
+        log = exponent - (mantissa == 0.5).float() if self.grid.power_of_two else torch.log2(scale)
+        self.log_scale.data.copy_(log.reshape(self.log_scale.shape))
 
     def fake(self, x: Tensor) -> Tensor:
         """`x` on the grid, float."""
@@ -120,7 +122,7 @@ class ActivationQuantizer(Quantizer):
         g = self.grid
         if g.symmetric or math.isclose(-low, high):
             self.zero_point.fill_(g.middle)
-            self.set_scale(torch.tensor(max(-low, high) / (g.qmax - g.middle + (low >= 0))))
+            self.set_scale(torch.tensor(g.step(max(-low, high), beyond=low >= 0)))
         elif low >= 0:
             self.zero_point.fill_(g.qmin)
             self.set_scale(torch.tensor(high / (g.qmax - g.qmin + 1)))
@@ -129,7 +131,7 @@ class ActivationQuantizer(Quantizer):
 
     def _set_affine(self, low: float, high: float) -> None:
         g = self.grid
-        self.set_scale(torch.tensor((high - low) / (g.qmax - g.qmin)))
+        self.set_scale(torch.tensor(g.span_step(low, high)))
         zero = g.qmin + torch.round(-low / self.scale().detach())
         self.zero_point.copy_(zero.clamp(g.qmin, g.qmax))
 
@@ -147,7 +149,7 @@ class ActivationQuantizer(Quantizer):
         low, high = self._observer.span(g)
         if g.symmetric:
             self.zero_point.fill_(g.middle)
-            self.set_scale(torch.tensor(max(-low, high) / (g.qmax - g.middle)))
+            self.set_scale(torch.tensor(g.step(max(-low, high))))
         else:
             self._set_affine(low, high)
 

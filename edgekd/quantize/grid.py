@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +12,8 @@ from torch import Tensor
 from edgekd.schema.target import Arithmetic
 
 Ties = Literal["even", "away"]
+NEAR = 1e-6
+"""How far, as a share, a limit may lie above a power of two that it is taken for: float32 errors of a mean. Ours."""
 
 
 @dataclass(frozen=True)
@@ -40,16 +43,37 @@ class Grid:
         """Whether the codes are fewer than their container holds."""
         return self.bits < 8
 
+    def step(self, limit: float, beyond: bool = False) -> float:
+        """Step with which the codes around the middle reach `limit`, or end a step before it (`beyond`).
+
+        Powers of two always do: `limit` becomes a threshold T = 2^k, the step T / 2^(bits - 1), unsigned T / 2^bits,
+        values are clipped at T - step (the number format of Sony's Model Compression Toolkit).
+        """
+        if self.power_of_two:
+            limit, beyond = next_power(limit), True
+        return limit / (self.qmax - self.middle + beyond)
+
+    def span_step(self, low: float, high: float) -> float:
+        """Step with which the lowest and the highest code span a range."""
+        step = (high - low) / (self.qmax - self.qmin)
+        return next_power(step) if self.power_of_two else step
+
+
+def next_power(limit: float) -> float:
+    """The least power of two that is not below a positive limit; 0 for 0."""
+    mantissa, exponent = math.frexp(limit * (1 - NEAR))
+    return math.ldexp(math.ceil(mantissa), exponent)
+
 
 def weight_grid(arithmetic: Arithmetic, bits: int) -> Grid:
     """Symmetric without the lowest code, so that a weight and its negative are alike."""
     top = 2 ** (bits - 1) - 1
-    return Grid(-top, top, 0, True, arithmetic.scale == "power-of-two", arithmetic.ties)
+    return Grid(-top, top, 0, True, arithmetic.weights.scale == "power-of-two", arithmetic.ties)
 
 
 def activation_grid(arithmetic: Arithmetic, nonnegative: bool) -> Grid:
     """The full range of the bits; for values that are `nonnegative` unsigned from 0 where the arithmetic has that."""
-    spec, po2 = arithmetic.activations, arithmetic.scale == "power-of-two"
+    spec, po2 = arithmetic.activations, arithmetic.activations.scale == "power-of-two"
     half = 2 ** (spec.bits - 1)
     if spec.symmetric and spec.unsigned_relu and nonnegative:
         return Grid(0, 2 * half - 1, 0, True, po2, arithmetic.ties)

@@ -155,14 +155,14 @@ def _insert_activations(
     policy = arithmetic.placement
     known = {op.output: KNOWN_RANGES[op.type] for op in captured.ops if op.type in KNOWN_RANGES}
     ends_of = {op.output: policy.ranges[op.type] for op in captured.ops if op.type in policy.ranges}
-    if policy.input == "known":
-        known |= dict(zip(captured.inputs, ranges, strict=True))
+    entering = dict(zip(captured.inputs, ranges, strict=True)) if policy.input == "known" else {}
+    known |= entering
     moved = {
         op.output
         for op in captured.ops
         if op.moves and len(op.inputs) == 1 and scales.get(op.inputs[0], "") == scales.get(op.output)
     }
-    positive = nonnegative(captured.ops)
+    positive = nonnegative(captured.ops, (name for name, (low, _) in entering.items() if low >= 0))
     activations: dict[str, ActivationQuantizer] = {}
     scopes: dict[str, str] = {}
     for i, (value, source) in enumerate(scales.items()):

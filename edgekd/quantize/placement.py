@@ -23,9 +23,9 @@ NONNEGATIVE = ("Relu", "Sigmoid", "Softmax", "HardSigmoid")
 KNOWN_RANGES = dict.fromkeys(("Sigmoid", "Softmax", "HardSigmoid"), (0.0, 1.0))
 
 
-def nonnegative(ops: Sequence[Op]) -> set[str]:
-    """Values that cannot be negative: behind a Relu and the like, and what only moves such values."""
-    out: set[str] = set()
+def nonnegative(ops: Sequence[Op], inputs: Iterable[str] = ()) -> set[str]:
+    """Values that cannot be negative: such `inputs`, behind a Relu and the like, and what only moves such values."""
+    out = set(inputs)
     for op in ops:
         if op.type in NONNEGATIVE or (op.moves and op.inputs and out.issuperset(op.inputs)):
             out.add(op.output)

@@ -5,7 +5,7 @@
 FOLDER holds `inputs.npz` (entries `N/NAME`), `job.json` with `models` (`name`, `runner`, `file`, `options`) and
 `tasks`, and what they name. `result.json` gets `host`, `machine` and `results`, one each task, and is whole after every
 task; arrays lie in `T.npz`, T the task's number, entries `N/NAME` for the Nth input. A task that failed has an `error`
-with a `kind` (`runtime`, `memory`, `disk`, `model`) and a `message`.
+with a `kind` (`runtime`, `memory`, `disk`, `model`, or a runner's own) and a `message`.
 """
 
 from __future__ import annotations
@@ -247,7 +247,7 @@ def host() -> str:
 def failure(error: BaseException) -> Any:
     """Kind and first line of what went wrong."""
     message = (str(error).strip() or type(error).__name__).splitlines()[0]
-    kind = "runtime" if isinstance(error, Runtime) else "model"
+    kind = "runtime" if isinstance(error, Runtime) else getattr(error, "kind", "model")
     if isinstance(error, MemoryError) or "bad_alloc" in message or "allocate memory" in message:
         kind = "memory"
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:

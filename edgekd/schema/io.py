@@ -44,9 +44,7 @@ class ImageInput(Strict):
     filter: Literal["nearest", "box", "bilinear", "bicubic", "lanczos"] = Field(
         "bilinear", description="Pillow's filter that resizes; `box` is the mean over the area."
     )
-    region: Region | None = Field(
-        None, description="How a box in a larger picture becomes the picture that is resized."
-    )
+    region: Region | None = Field(None, description="How a box in a larger picture becomes the picture to resize.")
 
     @model_validator(mode="after")
     def _channels_agree(self) -> ImageInput:

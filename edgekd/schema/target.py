@@ -11,11 +11,15 @@ from edgekd.schema.base import Strict
 Validated = Literal["device", "simulator", "static"]
 
 
+Scale = Literal["real", "power-of-two"]
+
+
 class Weights(Strict):
     """How weights become integers. Always symmetric: zero point 0, codes [-(2^(bits-1) - 1), 2^(bits-1) - 1]."""
 
     bits: Literal[8, 4, 2] = Field(8, description="Bits of a weight code.")
     per: Literal["channel", "tensor"] = Field("channel", description="One scale per output channel or per tensor.")
+    scale: Scale = Field("real", description="Which scales the engine multiplies by.")
 
 
 class Activations(Strict):
@@ -26,6 +30,11 @@ class Activations(Strict):
     symmetric: bool = Field(description="True: the zero point is in the middle (0, or 128 unsigned); false: affine.")
     unsigned_relu: bool = Field(
         False, description="Values that cannot be negative (behind Relu, Sigmoid, Softmax) get unsigned codes from 0."
+    )
+    scale: Scale = Field(
+        "real",
+        description="Which scales the engine multiplies by; powers of two are thresholds that the highest code misses "
+        "by a step.",
     )
 
 
@@ -71,7 +80,6 @@ class Arithmetic(Strict):
     name: str = Field(description="Short name shown in tables.")
     weights: Weights = Field(default_factory=lambda: Weights(), description="How weights become integers.")
     activations: Activations = Field(description="How activations become integers.")
-    scale: Literal["real", "power-of-two"] = Field("real", description="Which scales the engine multiplies by.")
     bias: Literal["accumulator"] = Field(
         "accumulator", description="Biases are rounded to the grid of input scale times weight scale."
     )

@@ -29,11 +29,12 @@ class Entry:
         return self.task.partition(":")[0].rpartition(".")[0]
 
     @property
-    def recipe(self) -> Path:
-        """The student's default recipe. Raises RequestError for a person's own, which has none."""
+    def recipes(self) -> dict[str, Path]:
+        """The student's recipes by name, its default one as `recipe`; none of a person's own."""
         if is_own(self.student):
-            raise RequestError("a student of one's own has no default recipe", f"`{own.PAGE}` shows how to write one")
-        return Path(str(import_module(self.package).__file__)).parent / "recipe.toml"
+            return {}
+        folder = Path(str(import_module(self.package).__file__)).parent
+        return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
     def files(self, part: Part) -> dict[str, Path]:
         """A person's own files behind a part, by their name below the part's folder; none of a shipped student."""
@@ -97,6 +98,21 @@ def find_student(name: str, task: str = "") -> Entry:
     if name not in known:
         raise RequestError(f"unknown student `{name}`", nearest(name, sorted(known)))
     return replace(known[name], task=task) if task else known[name]
+
+
+def find_recipe(name: str) -> Path:
+    """A student's default recipe by the student's name, another of its recipes as `STUDENT/RECIPE`.
+
+    Raises RequestError with the nearest name.
+    """
+    student, _, variant = name.partition("/") if not is_own(name) else (name, "", "")
+    found = find_student(student).recipes
+    if not found:
+        raise RequestError("a student of one's own has no default recipe", f"`{own.PAGE}` shows how to write one")
+    if (variant or "recipe") not in found:
+        others = [f"{student}/{other}" for other in found if other != "recipe"]
+        raise RequestError(f"`{student}` has no recipe `{variant}`", nearest(name, others or [student]))
+    return found[variant or "recipe"]
 
 
 def bundled_task(bundle: Bundle) -> Task:

@@ -14,6 +14,7 @@ import onnx
 from pydantic import ValidationError
 
 from edgekd.backends.base import Artifact, Job
+from edgekd.backends.imx500 import inverse as imx500
 from edgekd.backends.registry import backend, is_installed
 from edgekd.devices.local import RUNNERS, open_session
 from edgekd.errors import MissingError, Problem, ProblemsError, RequestError, last_line
@@ -120,7 +121,8 @@ def _read(path: Path, record: Path | None) -> tuple[Graph, list[Problem]]:
 def read_graph(path: Path) -> Graph:
     """A model file as a graph. Raises RequestError or MissingError."""
     if path.suffix.lower() == ".onnx":
-        return Graph(read_model(path))
+        model = read_model(path)
+        return Graph(imx500.read(model) if imx500.is_dialect(model) else model)
     if not is_installed("litert"):
         raise MissingError("reading `.tflite` files needs `ai-edge-litert`", "pip install 'edgekd[litert]'")
     from edgekd.backends.litert.read import read_tflite

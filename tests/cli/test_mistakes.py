@@ -101,10 +101,10 @@ class MyStudent(SimpleStudent):
     ids=["no file", "no class named", "no such class", "no build", "syntax", "evalset fails", "no package", "io fails"],
 )
 def test_a_student_of_ones_own(student, old, new, cli, tmp_path, snapshot):
-    from edgekd.students.registry import find_student
+    from edgekd.students.registry import find_recipe
 
     (tmp_path / "my_net.py").write_text(OWN.replace(old, new, 1) if old else OWN)
-    recipe = find_student("classifier").recipe.read_text(encoding="utf-8")
+    recipe = find_recipe("classifier").read_text(encoding="utf-8")
     (tmp_path / "my.toml").write_text(recipe.replace('"classifier"', f'"{student}"'))
     assert told(cli("compress", "my.toml", "--target", "jetson"), tmp_path) == snapshot
 

@@ -1,7 +1,16 @@
 """Networks with what captures stumble over."""
 
 import torch
+from edgekd.schema.target import Arithmetic, Scale
 from torch import nn
+
+
+def scaled(arithmetic: Arithmetic, scale: Scale = "power-of-two") -> Arithmetic:
+    """The arithmetic with these scales everywhere."""
+    parts = ("weights", "activations")
+    return arithmetic.model_copy(
+        update={part: getattr(arithmetic, part).model_copy(update={"scale": scale}) for part in parts}
+    )
 
 
 class Branches(nn.Module):

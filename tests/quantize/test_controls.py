@@ -129,7 +129,7 @@ def test_another_net_at_the_deployed_size_is_refused():
 
 
 @pytest.mark.parametrize(
-    "change", [{"scale": "power-of-two"}, {"weights": {"bits": 4, "per": "channel"}}], ids=["po2", "w4"]
+    "change", [{"weights": {"scale": "power-of-two"}}, {"weights": {"bits": 4, "per": "channel"}}], ids=["po2", "w4"]
 )
 @pytest.mark.parametrize("method", TOOLS)
 def test_what_a_tool_cannot_express_is_left_out_with_a_sentence(method, change):

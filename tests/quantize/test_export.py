@@ -12,7 +12,7 @@ from edgekd.quantize.insert import calibrate, insert, tap
 from edgekd.schema.targets import find_target
 from edgekd.students.qdr.task import DenoiseTask
 
-from tests.quantize.nets import Branches
+from tests.quantize.nets import Branches, scaled
 
 RANGES = [(-1.0, 1.0)]
 IO = DenoiseTask({}, 0).io((32, 48))
@@ -23,7 +23,7 @@ def calibrated(target: str, po2: bool):
     torch.manual_seed(0)
     net, arithmetic = Branches(), find_target(target).arithmetic
     if po2:
-        arithmetic = arithmetic.model_copy(update={"scale": "power-of-two"})
+        arithmetic = scaled(arithmetic)
     batch = torch.rand(4, 3, 16, 16) * 2 - 1
     quantized = insert(capture(net, (batch,)), arithmetic, RANGES)
     calibrate(quantized, [(batch,)])

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from onnx import helper
 
 from tests.graph.graphs import build, pair
+from tests.quantize.nets import scaled
 
 
 def arithmetic(**activations) -> Arithmetic:
@@ -25,7 +26,7 @@ def arithmetic(**activations) -> Arithmetic:
 
 def grid(signed=True, symmetric=True, po2=False, bits=8) -> Grid:
     spec = arithmetic(signed=signed, symmetric=symmetric, bits=bits)
-    return activation_grid(spec.model_copy(update={"scale": "power-of-two" if po2 else "real"}), False)
+    return activation_grid(scaled(spec, "power-of-two" if po2 else "real"), False)
 
 
 @settings(max_examples=20, deadline=None)

@@ -9,22 +9,21 @@ from edgekd.graph.model import Graph
 from edgekd.quantize.capture import capture
 from edgekd.quantize.export import export_quantized, trained_codes
 from edgekd.quantize.insert import calibrate, insert, tap
-from edgekd.schema.target import Arithmetic
+from edgekd.schema.target import Arithmetic, Scale
 from edgekd.schema.targets import find_target
 from edgekd.students.qdr.task import DenoiseTask
 from torch import nn
 
-from tests.quantize.nets import Branches
+from tests.quantize.nets import Branches, scaled
 
 RANGES = [(-1.0, 1.0)]
 IO = DenoiseTask({}, 0).io((32, 48))
 
 
-def four_bits(scale: str = "power-of-two") -> Arithmetic:
+def four_bits(scale: Scale = "power-of-two") -> Arithmetic:
     found = find_target("jetson").arithmetic
-    return found.model_copy(
-        update={"simulated": True, "scale": scale, "weights": found.weights.model_copy(update={"bits": 4})}
-    )
+    weights = found.weights.model_copy(update={"bits": 4})
+    return scaled(found.model_copy(update={"simulated": True, "weights": weights}), scale)
 
 
 def exported(keep, net=None, scale="power-of-two"):

@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
+from tests.quantize.nets import scaled
+
 WIDTH = 4
 BLOCKS = (
     "conv", "depthwise", "norm", "relu", "gate", "skip", "concat", "pool", "up", "split", "scale", "dead",
@@ -85,7 +87,7 @@ SEARCH = (Phase.explicit, Phase.reuse, Phase.generate)  # an example takes secon
 )  # fmt: skip
 def test_one_answer_from_training_to_onnx_runtime(blocks, side, seed, target, constant):
     torch.manual_seed(seed)
-    net, arithmetic = Random(blocks), find_target(target).arithmetic.model_copy(update={"scale": "power-of-two"})
+    net, arithmetic = Random(blocks), scaled(find_target(target).arithmetic)
     batch, ranges = (torch.zeros if constant else torch.rand)(2, 3, 6, 6), [(-1.0, 1.0)]
     quantized = insert(capture(net, (batch,)), arithmetic, ranges)
     calibrate(quantized, [(batch,)])

@@ -26,9 +26,10 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from tests.quantize import zoo
+from tests.quantize.nets import scaled
 from tests.quantize.zoo import Case
 
-ARITHMETIC = find_target("x86:onnxruntime").arithmetic.model_copy(update={"scale": "power-of-two"})
+ARITHMETIC = scaled(find_target("x86:onnxruntime").arithmetic)
 HAVE_TRANSFORMERS = find_spec("transformers") is not None
 TRANSFORMERS = (
     "ResNet", "ConvNeXt", "ViT", "MobileViT", "Segformer", "SwiftFormer", "Swin", "SAM 2 mask decoder"

@@ -15,7 +15,7 @@ from edgekd.schema.target import Arithmetic
 from edgekd.schema.targets import find_target
 from torch import nn
 
-from tests.quantize.nets import Mixed
+from tests.quantize.nets import Mixed, scaled
 
 HALF = (0.5, 0.5, 0.5)
 IO = IoRecord(
@@ -29,7 +29,7 @@ def trained(target: str, po2: bool, steps: int = 4):
     """A net after a few steps of QAT, statistics frozen for the last ones."""
     torch.manual_seed(0)
     net, arithmetic = Mixed(), find_target(target).arithmetic
-    arithmetic = arithmetic.model_copy(update={"scale": "power-of-two"}) if po2 else arithmetic
+    arithmetic = scaled(arithmetic) if po2 else arithmetic
     x = torch.rand(8, 3, 16, 16) * 2 - 1
     quantized = insert(capture(net, (x,)), arithmetic, RANGES)
     calibrate(quantized, [(x,)])
@@ -177,10 +177,9 @@ def test_fewer_bits_ship_in_wider_containers_as_they_were_trained(weights, activ
     table = base | {
         "weights": {"bits": weights},
         "activations": base["activations"] | {"bits": activations},
-        "scale": "power-of-two" if po2 else "real",
         "simulated": True,
     }
-    arithmetic = Arithmetic.model_validate(table)
+    arithmetic = scaled(Arithmetic.model_validate(table), "power-of-two" if po2 else "real")
     net, x = Mixed(), torch.rand(8, 3, 16, 16) * 2 - 1
     quantized = insert(capture(net, (x,)), arithmetic, RANGES)
     calibrate(quantized, [(x,)])

@@ -8,7 +8,7 @@ import pytest
 from edgekd.devices.job import RUNNERS
 
 FILES = sorted(RUNNERS.glob("[a-z]*.py"))
-RUNTIMES = {"onnxruntime", "openvino", "ai_edge_litert", "tflite_runtime", "tensorflow"}
+RUNTIMES = {"onnxruntime", "openvino", "ai_edge_litert", "tflite_runtime", "tensorflow", "picamera2"}
 LATER = {"graphlib", "tomllib", "zoneinfo"}
 """Of the standard library only after 3.8."""
 

@@ -6,7 +6,7 @@ from edgekd.schema.load import merge, nest, parse, parse_overrides
 from edgekd.schema.recipe import Recipe
 from edgekd.schema.recipes import arm_arithmetic, arm_recipe, load_recipe
 from edgekd.schema.targets import boards, find_target, load_board
-from edgekd.students.registry import find_student
+from edgekd.students.registry import find_recipe
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,7 +45,7 @@ def test_overrides_are_toml_or_bare_words():
 def test_every_mistake_at_once():
     overrides = {"trian": {"steps": 1}, "train": {"steps": "many"}, "quantize": {"dfdd": 1}, "ship": "fp32"}
     with pytest.raises(ProblemsError) as error:
-        load_recipe(find_student("qdr").recipe, overrides)
+        load_recipe(find_recipe("qdr"), overrides)
     told = {p.where: p.hint for p in error.value.problems}
     assert told["recipe.toml: trian"] == "did you mean `train`?"
     assert "recipe.toml: train.steps" in told
@@ -92,7 +92,7 @@ def test_a_descriptor_that_extends_itself(tmp_path):
 
 
 def with_arm(**arm) -> Recipe:
-    table = load_recipe(find_student("qdr").recipe, {}).model_dump(mode="json", by_alias=True)
+    table = load_recipe(find_recipe("qdr"), {}).model_dump(mode="json", by_alias=True)
     return parse(Recipe, merge(table, {"arms": {"mine": {"method": "qat"} | arm}}), "recipe")
 
 

@@ -4,7 +4,7 @@ import tomllib
 
 from edgekd.schema.recipes import load_recipe
 from edgekd.schema.write import to_toml
-from edgekd.students.registry import find_student
+from edgekd.students.registry import find_recipe
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,6 +29,6 @@ def test_any_table(table):
 
 
 def test_a_recipe(tmp_path):
-    recipe = load_recipe(find_student("qdr").recipe, {"quantize": {"keep": {"mid.0.*": "float", "head": 8}}})
+    recipe = load_recipe(find_recipe("qdr"), {"quantize": {"keep": {"mid.0.*": "float", "head": 8}}})
     (tmp_path / "mine.toml").write_text(to_toml(recipe.model_dump(mode="json", by_alias=True)), encoding="utf-8")
     assert load_recipe(tmp_path / "mine.toml", {}) == recipe

@@ -7,7 +7,7 @@ import pytest
 from edgekd.errors import EdgekdError, MissingError
 from edgekd.schema.recipes import beside, bundled, is_own
 from edgekd.students import own
-from edgekd.students.registry import find_student
+from edgekd.students.registry import find_recipe, find_student
 
 PARTS = ("build", "loss")
 NET = "from parts.layer import WIDTH\nimport helper\n\nclass Net:\n    width = WIDTH\n    build = loss = helper.twice\n"
@@ -158,7 +158,7 @@ def test_what_is_not_there(tmp_path):
     with pytest.raises(EdgekdError, match="names a file"):
         find_student("net.py")
     with pytest.raises(EdgekdError, match="no default recipe"):
-        _ = find_student("net.py:Net").recipe
+        _ = find_recipe("net.py:Net")
 
 
 def test_blame_finds_the_line_in_the_persons_file_and_only_there(folder):

@@ -7,9 +7,8 @@ import shlex
 from itertools import zip_longest
 from pathlib import Path
 
-from edgekd.backends.base import Job
+from edgekd.backends.base import Job, write_sums
 from edgekd.graph.model import Array
-from edgekd.resources import sha256
 from edgekd.runners import trt
 
 _TEMPLATES = Path(__file__).parent / "kit"
@@ -49,9 +48,7 @@ def write_kit(job: Job, names: list[str], workspace_mib: int, level: int, out: P
         for mark, value in marks.items():
             text = text.replace(mark, value)
         (out / template.name).write_text(text, encoding="utf-8")
-    files = sorted(path for path in out.iterdir() if path.name != "SHA256SUMS")
-    sums = "".join(f"{sha256(path)}  {path.name}\n" for path in files)
-    (out / "SHA256SUMS").write_text(sums, encoding="utf-8")
+    write_sums(out)
 
 
 def _write(kind: str, arrays: dict[str, Array], out: Path) -> dict[str, str]:

@@ -1,0 +1,6 @@
+#!/bin/sh
+# Converts the network with Sony's imxconv-pt, which is not part of this folder. Usage: sh convert.sh
+set -eu
+cd "$(dirname "$0")"
+sha256sum --check --quiet SHA256SUMS
+"${EDGEKD_IMX500_CONVERTER:-imxconv-pt}" @CONVERT@
