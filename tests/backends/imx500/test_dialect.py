@@ -10,7 +10,7 @@ from edgekd.backends.imx500.inverse import read
 from edgekd.errors import ProblemsError
 from edgekd.graph import golden
 from edgekd.graph.model import Graph, attributes, with_batch, with_constants
-from hypothesis import given
+from hypothesis import given, settings
 from onnx import AttributeProto, helper, numpy_helper
 
 from tests.backends.imx500.nets import crops, finished, gated, graphs
@@ -92,6 +92,7 @@ def test_the_io_record_goes_along_under_the_new_names():
     assert io.inputs[0].mean == (128 / 255,) * 3
 
 
+@settings(deadline=None)
 @given(graphs())
 def test_what_is_written_reads_back_to_the_same_codes(example):
     """Also in ONNX Runtime, as all scales are powers of two."""
