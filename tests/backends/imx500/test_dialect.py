@@ -13,7 +13,7 @@ from edgekd.graph.model import Graph, attributes, with_batch, with_constants
 from hypothesis import given, settings
 from onnx import AttributeProto, helper, numpy_helper
 
-from tests.backends.imx500.nets import crops, finished, gated, graphs
+from tests.backends.imx500.nets import crops, finished, gated, graphs, untrained
 from tests.graph.graphs import pair
 from tests.graph.ort import reference
 
@@ -61,6 +61,20 @@ def test_operators_attributes_and_form_are_those_of_mct_s_exports():
     assert {t.data_type for t in model.graph.initializer} == {onnx.TensorProto.FLOAT}
     props = {p.key for p in model.metadata_props}
     assert props == {"edgekd.io"}
+
+
+def test_picosam3_is_written_node_for_node_as_mct_exports_it():
+    """The inventory is that of MCT 2.6.1's export of the same network, under capabilities 1.0, 4.0 and 5.0."""
+    model = write(untrained())
+    assert Counter(node.op_type for node in model.graph.node) == {
+        "ActivationPOTQuantizer": 42, "WeightsSymmetricQuantizer": 31, "Conv": 31, "Constant": 35, "Relu": 21,
+        "Resize": 4, "Add": 4, "GlobalAveragePool": 1, "Sigmoid": 1, "Mul": 1,
+    }  # fmt: skip
+    by_name = {node.name: attributes(node) for node in of_kind(model, "ActivationPOTQuantizer")}
+    assert (by_name["crop.q"]["threshold"], by_name["crop.q"]["signed"]) == (1.0, 1)
+    assert by_name["head.3.q"]["signed"] == 1  # logits
+    assert (by_name["gate/sigmoid.q"]["threshold"], by_name["gate/sigmoid.q"]["signed"]) == (1.0, 0)
+    assert sum(not attrs["signed"] for attrs in by_name.values()) == 23  # behind 21 Relu, a Resize of one, the Sigmoid
 
 
 def test_thresholds_lie_one_step_above_the_highest_code():
