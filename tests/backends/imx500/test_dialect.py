@@ -142,6 +142,30 @@ def test_a_dead_channel_keeps_a_threshold_above_zero():
     assert not Graph(model).constants[node.input[0]][1].any()
 
 
+@pytest.mark.parametrize(("name", "taken"), [("sum", "output"), ("share", "input"), ("times", "first.weight")])
+def test_a_tensor_may_bear_a_name_that_the_dialect_gives(name, taken):
+    model = onnx.ModelProto()
+    model.CopyFrom(gated().model)
+    for node in model.graph.node:
+        node.input[:] = [taken if tensor == name else tensor for tensor in node.input]
+        node.output[:] = [taken if tensor == name else tensor for tensor in node.output]
+    written = write(Graph(model))
+    made = [tensor for node in written.graph.node for tensor in node.output]
+    ends = [value.name for value in written.graph.input] + [t.name for t in written.graph.initializer]
+    assert len({*made, *ends}) == len(made) + len(ends)
+    (x, *_), codes = crops(), [node.output[0] for node in gated().codes()]
+    wanted = golden.run(gated(), x)
+    found = golden.run(with_batch(Graph(read(written)), 1), {"input": x["crop"]})
+    assert all(np.array_equal(found[tensor], wanted[tensor]) for tensor in codes)
+
+
+def test_a_tiny_scale_stays_as_it_is():
+    scale = gated().constants["first.ws"] * np.float32(2.0**-60)
+    model = write(Graph(with_constants(gated().model, {"first.ws": scale})))
+    back = Graph(read(model))
+    assert np.array_equal(back.constants["first.weight_codes"], gated().constants["first.weight_codes"])
+
+
 def changed(**constants):
     return Graph(with_constants(gated().model, constants))
 
