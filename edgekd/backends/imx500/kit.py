@@ -104,7 +104,6 @@ def _told(given: Tensor, outputs: list[Tensor], options: KitOptions, io: IoRecor
         "outputs": [{"name": t.name, "dims": list(t.dims), "step": t.step} for t in outputs],
         "region": region_of(io),
         "threshold": threshold_of(io),
-        "persistent": options.persistent,
     }
 
 
