@@ -42,7 +42,8 @@ ARITHMETICS: dict[str, dict[str, Any]] = {
     "s8 symmetric": {"activations": SIGNED},
     "u8 affine": {"activations": UNSIGNED},
     "s8 power of two": {
-        "activations": SIGNED.model_copy(update={"scale": "power-of-two"}), "weights": Weights(scale="power-of-two")
+        "activations": SIGNED.model_copy(update={"scale": "power-of-two"}),
+        "weights": Weights(scale="power-of-two"),
     },
     "W4A8 affine, simulated": {"activations": UNSIGNED, "weights": Weights(bits=4), "simulated": True},
 }

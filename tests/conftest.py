@@ -53,6 +53,26 @@ TINY_CLASSIFIER = (
 )
 
 
+TINY_SEGMENTER = (
+    "model.encoder=[8, 8, 12, 16]",
+    "model.neck=16",
+    "model.decoder=[16, 12, 8, 8]",
+    "data.side=48",
+    "data.tests=10",
+    "deploy.shape=[48, 48]",
+    "deploy.probes=1",
+    "train.steps=50",
+    "quantize.steps=8",
+    "quantize.calibration.batches=2",
+    "gates.min_retained=0",
+    "gates.max_engine_drop=5",
+    "gates.max_engine_drop_worst=100",
+    "threads=1",
+    "profile.runs=20",
+    "profile.warmup=2",
+)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_small_picture() -> None:
     """A quarter of a Kodak picture: four evaluation crops."""
@@ -104,6 +124,12 @@ def jetson(store: Path) -> Result:
 def classified(store: Path) -> Result:
     """A finished tiny run of the classifier for this host."""
     return run(*resolve("classifier", "x86", TINY_CLASSIFIER), store)
+
+
+@pytest.fixture(scope="session")
+def segmented(store: Path) -> Result:
+    """A finished tiny run of PicoSAM3 for this host."""
+    return run(*resolve("picosam3", "x86", TINY_SEGMENTER), store)
 
 
 @pytest.fixture(scope="session")

@@ -12,20 +12,23 @@ from typing import Any
 
 import numpy as np
 
-from edgekd.apply.draw import annotate
+from edgekd.apply.draw import annotate, masks_of
 from edgekd.backends.base import Artifact, read_artifact
 from edgekd.devices.local import can_run, open_session
 from edgekd.errors import MissingError, Problem, RequestError, nearest
 from edgekd.evidence import Bundle
 from edgekd.graph import answers, golden
 from edgekd.graph.golden import Rounding
-from edgekd.graph.model import Graph, read_model
+from edgekd.graph.masks import Mask
+from edgekd.graph.model import Array, Graph, read_model
 from edgekd.graph.resize import Picture
-from edgekd.schema.io import IoRecord, TensorOutput
+from edgekd.schema.io import ClassesOutput, IoRecord, Output, TensorOutput
 from edgekd.students.base import Draws
 from edgekd.students.registry import bundled_task
 from edgekd.verify.foreign import Foreign, is_model, opened
 
+LISTED = 64
+"""Numbers of a tensor that are written out in JSON; larger ones are told by their shape."""
 REFERENCE = "reference"
 """The integer reference, as an engine."""
 
@@ -50,6 +53,24 @@ class Model:
         if isinstance(self.coder, Draws):
             return np.asarray(self.coder.draw(raw, answer), np.uint8)
         return annotate(raw, answer, self.io)
+
+    def masks(self, raw: Any, answer: Any) -> list[Mask]:
+        """The answer's masks, (H, W) of the picture that it is about."""
+        return [*masks_of(raw, answer, self.io).values()]
+
+    def arrays(self, raw: Any, answer: Any) -> dict[str, Array]:
+        """An answer as it was decoded, by output where there are several; its masks on the picture as `NAME.mask`."""
+        parts: dict[str, Array] = answer if isinstance(answer, dict) else {"answer": answer}
+        return parts | {f"{name}.mask": mask for name, mask in masks_of(raw, answer, self.io).items()}
+
+    def plain(self, raw: Any, answer: Any) -> Any:
+        """An answer as JSON, by output: labels with their values, the area and share of a mask, numbers where they are
+        few, else a few words."""
+        parts, masks = answers.by_output(answer, self.io), masks_of(raw, answer, self.io)
+        if parts is None:
+            return answers.tell(answer, self.io)
+        areas = {name: {"area": int(mask.sum()), "share": float(mask.mean())} for name, mask in masks.items()}
+        return {s.name: areas[s.name] if s.name in areas else plain(parts[s.name], s) for s in self.io.outputs}
 
     @property
     def pictured(self) -> bool:
@@ -103,6 +124,14 @@ def _choose(asked: str, known: list[str], here: list[str]) -> str:
     if asked and asked not in (*known, REFERENCE):
         raise RequestError(f"there is no engine `{asked}`", nearest(asked, [*known, REFERENCE]))
     return asked or next(iter(here), REFERENCE)
+
+
+def plain(answer: Any, spec: Output) -> Any:
+    """One output's answer as JSON: labels with their values, numbers where they are few, else a few words."""
+    if isinstance(spec, ClassesOutput) and answers.is_ranking(answer, spec):
+        return dict(answers.ranked(answer, spec))
+    few = isinstance(answer, np.ndarray) and answer.size <= LISTED and not answers.is_picture(answer)
+    return answer.tolist() if few else answers.tell_output(answer, spec)
 
 
 def _session(name: str, artifact: Artifact, folder: Path) -> answers.Run:

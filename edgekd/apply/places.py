@@ -9,6 +9,8 @@ from edgekd.apply.ffmpeg import is_camera
 from edgekd.errors import RequestError
 
 ARRAYS = ".npz"
+MASKS = ".mask.png"
+"""As data of pictures with instances are named."""
 
 
 @dataclass
@@ -17,8 +19,8 @@ class Places:
 
     out: Path | None
     alone: bool
-    restored: bool
-    """Whether answers are pictures, which are written even where `out` is not named."""
+    drawn: bool
+    """Whether answers are to be looked at, which are written even where `out` is not named."""
     taken: set[Path] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -30,14 +32,14 @@ class Places:
         """The folder that `out` names."""
         return None if self.out is None or self._is_file() else self.out
 
-    def still(self, source: Path, arrays: bool) -> Path | None:
-        """The file for the answer to a picture; None where it is only told."""
-        if self.out is None and not self.restored:
+    def still(self, source: Path, ending: str = "") -> Path | None:
+        """The file for the answer to a picture, with another ending than its own; None where it is only told."""
+        if self.out is None and not self.drawn:
             return None
         if self.alone and (self.out is None or self._is_file()):
-            return self._take(self.out or Path("out.png"), source)
+            return self._take(self.out or Path(f"out{ending or '.png'}"), source)
         folder = self.out or Path("out")
-        return self._take(folder / (source.stem + ARRAYS if arrays else source.name), source)
+        return self._take(folder / (source.stem + ending if ending else source.name), source)
 
     def movie(self, source: Path) -> Path:
         """The file for what moves: beside a source that is alone, never among a folder's pictures."""

@@ -1,4 +1,4 @@
-"""Still pictures: read as a raw sample, answered, written; an answer as JSON."""
+"""Still pictures: read as a raw sample, their answers written."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ import numpy as np
 from PIL import Image
 
 from edgekd.apply.model import Model
+from edgekd.apply.places import ARRAYS
 from edgekd.errors import RequestError
-from edgekd.graph.answers import by_output, is_picture, is_ranking, ranked, tell, tell_output
 from edgekd.graph.images import read_picture
+from edgekd.graph.masks import COLORS, Mask
 from edgekd.graph.resize import Picture
-from edgekd.schema.io import ClassesOutput, ImageInput, IoRecord, Output
-
-LISTED = 64
-"""Numbers of a tensor that are written out in JSON; larger ones are told by their shape."""
+from edgekd.schema.io import ImageInput, IoRecord
 
 
 def read_raw(files: Sequence[Path], io: IoRecord) -> Any:
@@ -41,26 +39,33 @@ def check_size(picture: Picture, spec: ImageInput) -> None:
         raise RequestError(f"the picture has {size} pixels, the network takes {spec.shape[2:]}", "crop it")
 
 
-def write(path: Path, model: Model, raw: Any, answer: Any) -> None:
-    """An answer as arrays where the file is an `.npz`, else drawn. Raises RequestError when that cannot be written."""
+def write(path: Path, model: Model, raw: Any, answer: Any, masks: bool = False) -> None:
+    """An answer as arrays where the file is an `.npz`, else drawn, or with `masks` as numbers in a PNG.
+
+    Raises RequestError when that cannot be written.
+    """
+    if masks and path.suffix not in (".png", ARRAYS):
+        raise RequestError(f"`{path}` would not keep the numbers of masks", "name a file like `out.png` or `out.npz`")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".npz":
-            np.savez(path, **(answer if isinstance(answer, dict) else {"answer": answer}))
+        if path.suffix == ARRAYS:
+            arrays: dict[str, Any] = model.arrays(raw, answer)
+            np.savez(path, **arrays)
+        elif masks:
+            numbered(model.masks(raw, answer)).save(path, optimize=True)
         else:
             Image.fromarray(model.draw(raw, answer)).save(path, quality=95)
     except (OSError, ValueError) as error:
         raise RequestError(f"`{path}` cannot be written: {error}", "name a file like `out.png` or `out.npz`") from None
 
 
-def plain(answer: Any, io: IoRecord) -> Any:
-    """An answer as JSON, by output: labels with their values, numbers where they are few, else a few words."""
-    parts = by_output(answer, io)
-    return tell(answer, io) if parts is None else {s.name: _plain_output(parts[s.name], s) for s in io.outputs}
-
-
-def _plain_output(answer: Any, spec: Output) -> Any:
-    if isinstance(spec, ClassesOutput) and is_ranking(answer, spec):
-        return dict(ranked(answer, spec))
-    few = isinstance(answer, np.ndarray) and answer.size <= LISTED and not is_picture(answer)
-    return answer.tolist() if few else tell_output(answer, spec)
+def numbered(masks: Sequence[Mask]) -> Image.Image:
+    """One picture of masks (H, W): 0 outside, the number of the last mask that holds a pixel, from 1; with colours to
+    look at."""
+    out = np.zeros(masks[0].shape, np.uint8)
+    for number, mask in enumerate(masks, 1):
+        out[mask] = number
+    image = Image.fromarray(out, "P")
+    colors = [COLORS[i % len(COLORS)] for i in range(len(masks))]
+    image.putpalette([value for color in ((0, 0, 0), *colors) for value in color])
+    return image

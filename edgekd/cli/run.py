@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,6 +29,11 @@ def main(
     out: Annotated[
         Path | None, typer.Option(help="A folder for the answers, or a file for one: a picture, a video, `.npz`.")
     ] = None,
+    box: Annotated[
+        list[str] | None,
+        typer.Option(metavar="X,Y,W,H", help="A box to segment, in pixels of the picture; again for another object."),
+    ] = None,
+    masks: Annotated[bool, typer.Option("--masks", help="Write masks as numbers in a PNG, not drawn.")] = False,
     engine: Annotated[
         str, typer.Option(help="An engine of the bundle or `reference`, the integer reference; the first that runs.")
     ] = "",
@@ -37,17 +43,20 @@ def main(
 ) -> None:
     """Run a network on pictures of any size that it takes. Needs no torch, unless a file of your own does.
 
-    Answers that are pictures are written, to `out.png` or `out/` if you name nothing else. Classes and tensors are
-    printed, several as CSV; with `--out` they are drawn on their pictures, or written as `.npz`, too. Ends with exit
-    code 2 when one of several fails.
+    Answers that are pictures are written, to `out.png` or `out/` if you name nothing else; so are masks, drawn on their
+    pictures. Classes and tensors are printed, several as CSV; with `--out` they are drawn, or written as `.npz`, too.
+    A network whose prompt is a box is asked with `--box`. Ends with exit code 2 when one of several fails.
     """
+    from edgekd.apply.boxes import prompted, read_boxes
     from edgekd.apply.model import opened_model
     from edgekd.cli import console
 
-    with opened_model(run, engine, io) as model:
+    boxes = read_boxes(box or [])
+    with opened_model(run, engine, io) as opened:
+        model = prompted(opened, boxes)
         for note in model.notes:
             print(f"note: {note}" + (f"; {note.hint}" if note.hint else ""), file=sys.stderr)
-        found, failed = answer_all(model, what, out, frames, quiet=json)
+        found, failed = answer_all(model, what, out, frames, masks, quiet=json)
     if json:
         answers = [
             {"source": f.source, "wrote": f.wrote and str(f.wrote), "frames": f.frames, "seconds": f.seconds,
@@ -60,7 +69,7 @@ def main(
 
 
 def answer_all(
-    model: Model, what: list[Path], out: Path | None, frames: int | None, quiet: bool
+    model: Model, what: list[Path], out: Path | None, frames: int | None, masks: bool, quiet: bool
 ) -> tuple[list[Outcome], list[Problem]]:
     """Everything that is named, each answer printed as it comes; what came, and what failed."""
     from edgekd.apply.run import apply
@@ -72,7 +81,7 @@ def answer_all(
     if not alone and not quiet:
         print_header(model.io)
     try:
-        for outcome in apply(model, what, out, frames, bar.tick):
+        for outcome in apply(model, what, out, frames, bar.tick, masks):
             if isinstance(outcome, Problem):
                 failed.append(outcome)
                 continue
@@ -89,7 +98,7 @@ def tell(outcome: Outcome, io: IoRecord, engine: str) -> None:
     if outcome.frames > 1:
         print(f"{outcome.frames} pictures, {outcome.frames / outcome.seconds:.1f} a second by {engine}")
     elif outcome.found is not None and not is_restored(io):
-        show(outcome.found, io)
+        show(outcome, io)
     if outcome.wrote:
         print(f"wrote {outcome.wrote}")
 
@@ -99,11 +108,19 @@ def is_restored(io: IoRecord) -> bool:
     return len(io.outputs) == 1 and io.outputs[0].decode == "image"
 
 
-def show(found: Any, io: IoRecord) -> None:
-    """Classes as the first labels with their values, everything else in a few words."""
+def show(outcome: Outcome, io: IoRecord) -> None:
+    """Classes as the first labels with their values, masks by their area, everything else in a few words."""
+    from edgekd.apply.boxes import Found
     from edgekd.graph.answers import by_output, is_ranking, ranked, tell, tell_output
     from edgekd.schema.io import ClassesOutput
 
+    found = outcome.found
+    if isinstance(found, list) and found and isinstance(found[0], Found):
+        for entry in outcome.answers:
+            print(f"box {numbers(entry['box'])}, region {numbers(entry['region'])}")
+            for cells in rows_of(entry["answers"]):
+                print("  " + "  ".join(cells))
+        return
     parts = by_output(found, io)
     if parts is None:
         print(tell(found, io))
@@ -134,7 +151,27 @@ def print_row(outcome: Outcome, io: IoRecord) -> None:
     if outcome.found is None:
         rows.writerow([outcome.source, "", f"{outcome.frames} pictures in {outcome.wrote}", ""])
         return
-    parts = outcome.answers if isinstance(outcome.answers, dict) else {"": outcome.answers}
-    for name, answer in parts.items():
-        best = next(iter(answer.items())) if isinstance(answer, dict) and answer else (answer, "")
-        rows.writerow([outcome.source, name, best[0], f"{best[1]:.4f}" if best[1] != "" else ""])
+    for cells in rows_of(outcome.answers):
+        rows.writerow([outcome.source, *cells])
+
+
+def rows_of(answers: Any) -> Iterator[tuple[str, str, str]]:
+    """Output, answer, value: of labels the likeliest, of a mask its area and share; of boxes a line each."""
+    if isinstance(answers, list):
+        for found in answers:
+            for name, answer, value in rows_of(found["answers"]):
+                yield f"{name} in {numbers(found['box'])}", answer, value
+        return
+    for name, answer in (answers if isinstance(answers, dict) else {"": answers}).items():
+        if isinstance(answer, dict) and answer.keys() == {"area", "share"}:
+            yield name, f"{answer['area']} pixels", f"{answer['share']:.4f}"
+        elif isinstance(answer, dict) and answer:
+            label, value = next(iter(answer.items()))
+            yield name, label, f"{value:.4f}"
+        else:
+            yield name, str(answer), ""
+
+
+def numbers(values: list[float]) -> str:
+    """A box as it is given."""
+    return ",".join(f"{value:g}" for value in values)

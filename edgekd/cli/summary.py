@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from edgekd.cli.console import table
 from edgekd.errors import Problem
 from edgekd.evidence import Bundle, Figure
+from edgekd.students.registry import bundled_task
+from edgekd.verify.scores import answers_without
 
 if TYPE_CHECKING:
     from edgekd.devices.bench import Benched
@@ -17,25 +19,27 @@ def print_scores(bundle: Bundle, figures: Sequence[Figure]) -> None:
     """Arms and artifacts: the task's metric, which is the first figure's, with its interval; another; what is kept."""
     by = {(f.name, f.subject): f for f in figures}
     recipe, metric, unit = bundle.manifest.recipe, figures[0].name, figures[0].unit
-    measured = [f.name for f in figures if f.subject == recipe.ship and f.kind == "measured"]
-    second = next((name for name in measured if name not in (metric, "retained")), None)
+    measured = [f for f in figures if f.subject == recipe.ship and f.kind == "measured"]
+    second = next((f for f in measured if f.name not in (metric, "retained")), None)
     titles = {name: arm.title for name, arm in bundle.manifest.arms.items()}
+    task = bundled_task(bundle)
+    controls = answers_without(task)
     rows = []
     for (name, subject), figure in by.items():
         if name == metric:
-            other, kept = by.get((second or "", subject)), by.get(("retained", subject))
+            other, kept = by.get((second.name if second else "", subject)), by.get(("retained", subject))
             low, high = figure.interval or (figure.value, figure.value)
-            shipped = " (shipped)" if subject == recipe.ship else ""
+            mark = " (shipped)" if subject == recipe.ship else " (control)" if subject in controls else ""
             rows.append([
-                titles.get(subject, subject) + shipped,
+                titles.get(subject, subject) + mark,
                 f"{figure.value:.3f}",
                 f"[{low:.2f}, {high:.2f}]",
-                *([f"{other.value:.4f}" if other else ""] if second else []),
+                *([f"{other.value:.3f}" if other.unit else f"{other.value:.4f}"] if other else [""] if second else []),
                 f"{kept.value:.2%}" if kept else "",
             ])  # fmt: skip
-    from_base = any(f.name == metric and f.subject not in titles | bundle.manifest.engines for f in figures)
-    headers = ["", f"{metric} {unit}".strip(), "95 % interval", *([second] if second else []),
-               "of FP32 gain" if from_base else "of FP32"]  # fmt: skip
+    headers = ["", f"{metric} {unit}".strip(), "95 % interval"]
+    headers += [f"{second.name} {second.unit}".strip()] if second else []
+    headers += ["of FP32 gain" if task.baseline else "of FP32"]
     table(headers, rows, right=tuple(range(1, len(headers))))
 
 

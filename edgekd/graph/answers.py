@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edgekd.errors import RequestError
 from edgekd.graph.images import decode_picture, encode_picture
+from edgekd.graph.masks import is_mask
 from edgekd.graph.model import Array
 from edgekd.graph.resize import blend, tiles, undo
 from edgekd.schema.io import ClassesOutput, ImageInput, ImageOutput, Input, IoRecord, MaskOutput, Output
@@ -106,7 +107,8 @@ def decode_output(output: Array, spec: Output) -> Array:
     values: Array = np.asarray(output, np.float32)
     values = values[0] if values.ndim else values  # a single number has no batch axis
     if isinstance(spec, MaskOutput):
-        values = values[0] - np.float32(spec.threshold)
+        inside: Array = values[0] - np.float32(spec.threshold)
+        return inside
     return activate(values.ravel(), spec.activation) if isinstance(spec, ClassesOutput) else values
 
 
@@ -167,6 +169,8 @@ def tell_truth(truth: Any, io: IoRecord) -> str:
 
 def tell_output(answer: Any, spec: Output) -> str:
     """One output's answer in a few words."""
+    if is_mask(answer, spec):
+        return f"{(answer > 0).mean():.1%} inside"
     if not isinstance(spec, ClassesOutput) or not is_ranking(answer, spec):
         return _words(answer)
     best = ranked(answer, spec)

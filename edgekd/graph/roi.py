@@ -41,19 +41,24 @@ class Roi:
         return slice(self.y, self.y + self.height), slice(self.x, self.x + self.width)
 
 
-def region(box: Box, size: Size) -> Roi:
+def region(box: Box, size: Size, margin: float = MARGIN, least: int = LEAST) -> Roi:
     """The region of a box in a picture of `size` (height, width). Holds what of the box lies inside the picture.
+
+    `margin`: the share of the longer side that is added on each side; `least`: the least side, in pixels.
 
     Raises RequestError for a box that is not finite, has no area, or lies beside the picture.
     """
     x, y, w, h = box
     height, width = size
     if not all(map(isfinite, box)) or w <= 0 or h <= 0:
-        raise RequestError(f"the box {_told(box)} has no area", "give left, top, width, height in pixels")
+        raise RequestError(f"the box {told(box)} has no area", "give left, top, width, height in pixels")
     if x >= width or y >= height or x + w <= 0 or y + h <= 0:
-        raise RequestError(f"the box {_told(box)} lies outside the picture of {width} x {height}", "see its unit")
+        raise RequestError(
+            f"the box {told(box)} lies outside the picture of {width} x {height}",
+            "boxes are left, top, width, height in pixels of the picture",
+        )
     longer = min(max(w, h), max(size))  # from there on it is the whole picture
-    side = max(LEAST, ceil(longer * (1 + 2 * MARGIN)), ceil(longer) + 1)  # the pixel more is what rounding may move
+    side = max(least, ceil(longer * (1 + 2 * margin)), ceil(longer) + 1)  # the pixel more is what rounding may move
     columns, rows = min(side, width), min(side, height)
     return Roi(_start(x + w / 2, columns, width), _start(y + h / 2, rows, height), columns, rows)
 
@@ -62,8 +67,9 @@ def _start(centre: float, length: int, extent: int) -> int:
     return min(max(0, round(centre - length / 2)), extent - length)
 
 
-def _told(box: Box) -> str:
-    return ", ".join(f"{value:g}" for value in box)
+def told(box: Box) -> str:
+    """A box in words, as it is given on a command line."""
+    return ",".join(f"{value:g}" for value in box)
 
 
 def crop(picture: Picture, roi: Roi, size: Size) -> Picture:

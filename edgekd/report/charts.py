@@ -43,6 +43,18 @@ def differences(columns: Mapping[str, Mapping[str, float]], ylabel: str) -> str:
     return _svg(figure)
 
 
+def means(rows: Sequence[tuple[str, float, tuple[float, float] | None]], xlabel: str) -> str:
+    """A line a subject, the first at the top: its mean between the ends of its interval."""
+    figure, axes = _figure("", xlabel)
+    at = np.arange(len(rows))[::-1]
+    values = np.array([value for _, value, _ in rows])
+    ends = np.array([_arms(value, interval) for _, value, interval in rows]).T
+    axes.errorbar(values, at, xerr=ends, fmt="o", color=COLORS[0], markersize=5, elinewidth=1.2, capsize=3)
+    axes.set_yticks(at, [name for name, _, _ in rows], fontsize=8)
+    axes.margins(y=0.08)
+    return _svg(figure)
+
+
 @dataclass(frozen=True)
 class Mark:
     """A point of a scatter: its place, the series that gives its colour, its own name, 95 % intervals."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,10 +13,12 @@ from markupsafe import Markup
 
 from edgekd.evidence import Bundle, Figure
 from edgekd.report.charts import Mark, scatter
-from edgekd.report.html import metric_title, render
+from edgekd.report.html import render
 from edgekd.report.pareto import front
 from edgekd.store import write_atomic
+from edgekd.students.base import title_of
 from edgekd.students.registry import bundled_task
+from edgekd.verify.scores import answers_without
 
 HERE = ("", "local")
 """What figures of this host have for a device."""
@@ -24,7 +26,7 @@ HERE = ("", "local")
 
 @dataclass(frozen=True)
 class Row:
-    """An arm or an engine of a run, on this host or on a device; figures that were not got are None."""
+    """A control, an arm or an engine of a run, on this host or on a device; figures that were not got are None."""
 
     run: str
     target: str
@@ -54,6 +56,7 @@ class Run:
 
     bundle: Bundle
     metric: str
+    title: str
     unit: str
     rows: tuple[Row, ...]
 
@@ -76,9 +79,13 @@ def read_run(bundle: Bundle) -> Run:
     """What a run's ledger holds, the latest of each."""
     task, manifest = bundled_task(bundle), bundle.manifest
     latest = {(f.name, f.subject, "" if f.device in HERE else f.device): f for f in bundle.ledger.read()}
-    arms = (manifest.recipe.teacher, manifest.recipe.ship)
-    rows = [row for subject in (*arms, *manifest.engines) for row in _rows(bundle, latest, task.metric, subject)]
-    return Run(bundle, task.metric, task.unit, tuple(rows))
+    controls, arms = answers_without(task), (manifest.recipe.reference, manifest.recipe.ship)
+    rows = [
+        replace(row, role="control", size=None, macs=None) if subject in controls else row
+        for subject in (*controls, *arms, *manifest.engines)
+        for row in _rows(bundle, latest, task.metric, subject)
+    ]
+    return Run(bundle, task.metric, title_of(task, task.metric), task.unit, tuple(rows))
 
 
 def _rows(bundle: Bundle, latest: dict[tuple[str, str, str], Figure], metric: str, subject: str) -> Iterator[Row]:
@@ -111,8 +118,8 @@ def _rows(bundle: Bundle, latest: dict[tuple[str, str, str], Figure], metric: st
 
 def _group(runs: Sequence[Run], path: Path) -> dict[str, Any]:
     """One table and its charts."""
-    metric, unit = runs[0].metric, runs[0].unit
-    ylabel = f"{metric_title(metric)}{f', {unit}' * bool(unit)}"
+    unit = runs[0].unit
+    ylabel = f"{runs[0].title}{f', {unit}' * bool(unit)}"
     rows = [row for run in runs for row in run.rows]
     arms = [row for row in rows if row.role in ("", "shipped") and not row.device]  # an engine weighs what its arm does
     charts = [

@@ -15,13 +15,14 @@ from PIL import Image
 
 from edgekd.backends.base import read_artifact
 from edgekd.evidence import Bundle, Figure
+from edgekd.graph.masks import COLORS, MISSED, TOO_MUCH, TRUE, Color
 from edgekd.graph.model import Graph, read_model
-from edgekd.report.charts import curves, differences
+from edgekd.report.charts import curves, differences, means
 from edgekd.report.devices import devices, rows
 from edgekd.store import write_atomic
-from edgekd.students.base import Task
+from edgekd.students.base import Task, title_of, unit_of
 from edgekd.students.registry import bundled_task
-from edgekd.verify.scores import control_names
+from edgekd.verify.scores import answers_without, control_names
 
 Figures = dict[tuple[str, str], Figure]
 COUNTS = {"parameters": "parameters", "macs": "multiply-accumulates", "weight_bytes": "weights and biases",
@@ -47,7 +48,7 @@ def render(template: str, shown: dict[str, Any]) -> str:
         "si": si,
         "interval": interval,
         "percent": lambda x: f"{x:.2%}",
-        "metric_title": metric_title,
+        "fixed": format,
     }
     return environment.get_template(template).render(**shown)
 
@@ -67,13 +68,13 @@ def content(bundle: Bundle) -> dict[str, Any]:
         "target": manifest.target,
         "task": task,
         "gates": gates,
-        "metric": metric_title(task.metric),
+        "metric": title_of(task, task.metric),
         "unit": f" {task.unit}" if task.unit else "",
-        "second": _second(latest, task, recipe.ship),
-        "rows": _rows(bundle, latest, task, _second(latest, task, recipe.ship)),
+        "metrics": _metrics(latest, task, recipe.ship),
+        "rows": _rows(bundle, latest, task),
         "losses": _losses(latest),
         "hops": [f for (name, _), f in latest.items() if name == "parity"],
-        "costs": _costs(latest, [recipe.teacher, recipe.ship]),
+        "costs": _costs(latest, [recipe.reference, recipe.ship]),
         "devices": found,
         "side_by_side": rows(found, titles, task.metric, f" {task.unit}" if task.unit else ""),
         "samples": _samples(bundle, task.baseline),
@@ -85,35 +86,37 @@ def content(bundle: Bundle) -> dict[str, Any]:
         "recipe_json": json.dumps(recipe.plain(), indent=1),
         "target_json": json.dumps(manifest.target.plain(), indent=1),
         "titles": titles,
+        "colors": {"answer": css(COLORS[0]), "true": css(TRUE), "too_much": css(TOO_MUCH), "missed": css(MISSED)},
     }  # fmt: skip
 
 
-def metric_title(metric: str) -> str:
-    """A short name is an abbreviation: `psnr` as `PSNR`, `accuracy` as it is."""
-    return metric.upper() if len(metric) <= 4 else metric
+def _metrics(latest: Figures, task: Task, ship: str) -> list[dict[str, str]]:
+    """The task's metrics, its own first, the others as the ledger has them: figures about the same samples."""
+    samples = latest[task.metric, ship].details.keys()
+    names = [f.name for f in latest.values() if f.subject == ship and f.details.keys() == samples]
+    return [
+        {"name": name, "title": title_of(task, name), "unit": unit_of(task, name),
+         "form": ".2f" if unit_of(task, name) else ".4f"}
+        for name in sorted(names, key=lambda name: name != task.metric)
+    ]  # fmt: skip
 
 
-def _second(latest: Figures, task: Task, ship: str) -> str | None:
-    """The metric shown beside the task's own, if it has another: the first in the ledger."""
-    measured = [f.name for f in latest.values() if f.subject == ship and f.kind == "measured"]
-    return next((name for name in measured if name not in (task.metric, "retained")), None)
-
-
-def _rows(bundle: Bundle, latest: Figures, task: Task, second: str | None) -> list[dict[str, Any]]:
-    """The table of arms and artifacts; gains count from the baseline, where the task has one."""
-    manifest, metric = bundle.manifest, task.metric
+def _rows(bundle: Bundle, latest: Figures, task: Task) -> list[dict[str, Any]]:
+    """The table of controls, arms and artifacts; gains count from the baseline, where the task has one."""
+    manifest, metric, controls = bundle.manifest, task.metric, answers_without(task)
     subjects = [*control_names(task), *manifest.arms, *manifest.engines]
     base = latest[metric, task.baseline].value if task.baseline else 0.0
     titles = {name: arm.title for name, arm in manifest.arms.items()}
     return [
         {
             "title": titles.get(subject, subject),
+            "control": subject in controls,
             "engine": subject in manifest.engines,
             "ship": subject == manifest.recipe.ship,
-            "teacher": subject == manifest.recipe.teacher,
+            "teacher": subject == manifest.recipe.reference,
             "stand_in": subject in manifest.engines and manifest.engines[subject].role == "stand-in",
             "metric": latest[metric, subject],
-            "second": latest.get((second or "", subject)),
+            "every": [latest.get((m["name"], subject)) for m in _metrics(latest, task, manifest.recipe.ship)],
             "gain": latest[metric, subject].value - base,
             "retained": latest.get(("retained", subject)),
         }
@@ -137,8 +140,9 @@ def _costs(latest: Figures, arms: list[str]) -> list[dict[str, Any]]:
 
 
 def _charts(bundle: Bundle, latest: Figures, task: Task) -> Iterator[tuple[str, str]]:
-    """The teacher's loss, the students' losses, the distillation losses, and each sample's distance to FP32."""
-    teacher, arms = bundle.manifest.recipe.teacher, bundle.manifest.arms
+    """Losses of the teacher, of the students, of distillation; each sample's distance to FP32, means where they are
+    many."""
+    teacher, arms = bundle.manifest.recipe.reference, bundle.manifest.arms
     found: dict[str, dict[str, list[float]]] = {"teacher": {}, "students": {}, "distillation": {}}
     for name, arm in arms.items():
         path = bundle.path / "arms" / f"{name}.curve.json"
@@ -156,10 +160,15 @@ def _charts(bundle: Bundle, latest: Figures, task: Task) -> Iterator[tuple[str, 
         for name, arm in arms.items()
         if name != teacher
     }
+    ylabel = title_of(task, task.metric) + (f", {task.unit}" if task.unit else "")
     if columns and len(full) <= BARS:
-        unit = f", {task.unit}" if task.unit else ""
-        title = f"Difference to {arms[teacher].title}, each sample"
-        yield title, differences(columns, f"{metric_title(task.metric)}{unit}")
+        yield f"Difference to {arms[teacher].title}, each sample", differences(columns, ylabel)
+    elif columns:
+        rows = [(row["title"], row["metric"]) for row in _rows(bundle, latest, task)]
+        yield (
+            "Means and their 95 % intervals",
+            means([(t, f.value, f.interval or (f.value,) * 2) for t, f in rows], ylabel),
+        )
 
 
 def _samples(bundle: Bundle, raw: str | None) -> list[dict[str, Any]]:
@@ -169,7 +178,7 @@ def _samples(bundle: Bundle, raw: str | None) -> list[dict[str, Any]]:
     for truth in sorted(folder.glob("*--truth.png")):
         sample = truth.name.removesuffix("--truth.png")
         columns = []
-        for subject in (*([raw] if raw else []), recipe.teacher, recipe.ship):
+        for subject in (*([raw] if raw else []), recipe.reference, recipe.ship):
             path = folder / f"{sample}--{subject}.png"
             title = arms[subject].title if subject in arms else subject
             columns.append({"title": title, "picture": _inline(path),
@@ -179,11 +188,15 @@ def _samples(bundle: Bundle, raw: str | None) -> list[dict[str, Any]]:
 
 
 def _answers(bundle: Bundle) -> list[dict[str, Any]]:
-    """Samples whose answers are told in words, with their pictures where they have one."""
+    """Samples whose answers are masks, as panels, or are told in words, with their pictures where they have one."""
     folder = bundle.run / "pictures"
     path = folder / "answers.json"
     told = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    return [entry | {"picture": entry["picture"] and _inline(folder / entry["picture"])} for entry in told]
+    return [
+        entry | {"picture": entry.get("picture") and _inline(folder / entry["picture"]),
+         "panels": [panel | {"picture": _inline(folder / panel["file"])} for panel in entry.get("panels", ())]}
+        for entry in told
+    ]  # fmt: skip
 
 
 def _inline(path: Path) -> str:
@@ -192,6 +205,11 @@ def _inline(path: Path) -> str:
     with Image.open(path) as image:
         image.save(buffer, "WEBP", quality=90, method=6)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def css(color: Color) -> str:
+    """A colour as CSS writes it."""
+    return f"rgb{color}"
 
 
 def si(value: float) -> str:

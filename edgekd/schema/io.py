@@ -51,6 +51,8 @@ class ImageInput(Strict):
         wanted = CHANNELS[self.color]
         if not len(self.mean) == len(self.std) == wanted:
             raise ValueError(f"`{self.name}` is {self.color}: `mean` and `std` need {wanted} values")
+        if self.region is not None and self.resize != "stretch":
+            raise ValueError(f"`{self.name}`: a `region` needs `resize` to be `stretch`")
         return self
 
     @model_serializer(mode="wrap")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -13,6 +14,8 @@ from edgekd.schema.io import IoRecord
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from edgekd.train.cache import Lesson
 
 Arrays = dict[str, NDArray[Any]]
 Raw = NDArray[np.uint8] | dict[str, NDArray[np.uint8]]
@@ -79,6 +82,45 @@ class Controlled(Protocol):
         """By name: from a sample, truth and all, to an answer."""
 
 
+@dataclass(frozen=True)
+class Marked:
+    """The truth of a sample whose answer is a mask, as it is shown."""
+
+    inside: NDArray[np.bool_]
+    """(h, w): of the raw sample's pixels."""
+    box: tuple[float, float, float, float] | None = None
+    """The prompt: left, top, width, height in those pixels."""
+
+
+@runtime_checkable
+class Referenced(Protocol):
+    """What a task may have beside: the true mask of a sample, to be shown beside the answers. Without it a `truth` that
+    is an array (h, w) is the mask."""
+
+    def reference(self, sample: Sample) -> Marked:
+        """The mask on the raw sample, and the box that asked for it."""
+
+
+@runtime_checkable
+class Described(Protocol):
+    """What a task may have beside: titles and units of its metrics."""
+
+    metrics: Mapping[str, tuple[str, str]]
+    """By the metric's name: how reports call it, and its unit."""
+
+
+def title_of(task: Task, metric: str) -> str:
+    """What reports call a metric; a short name is an abbreviation: `psnr` as `PSNR`, `accuracy` as it is."""
+    known = task.metrics if isinstance(task, Described) else {}
+    return known[metric][0] if metric in known else metric.upper() if len(metric) <= 4 else metric
+
+
+def unit_of(task: Task, metric: str) -> str:
+    """The unit of a metric; of the task's own it is `task.unit`, others have none unless the task says so."""
+    known = task.metrics if isinstance(task, Described) else {}
+    return known[metric][1] if metric in known else task.unit if metric == task.metric else ""
+
+
 class Student(Protocol):
     """The network and its training."""
 
@@ -96,3 +138,14 @@ class Student(Protocol):
 
     def loss(self, outputs: Any, batch: dict[str, Tensor]) -> Tensor:
         """The task's loss; `outputs` is what the network gives, a Tensor or a tuple of them."""
+
+
+@runtime_checkable
+class Learns(Protocol):
+    """What a student may have beside: it learns from a teacher outside, which the recipe's table `teacher` names."""
+
+    def lesson(self, teacher: dict[str, Any]) -> Lesson:
+        """What to ask that teacher. Raises ProblemsError where the table is wrong."""
+
+    def learn(self, teacher: dict[str, Any], cache: Path) -> None:
+        """Use the answers in this folder from now on. Raises MissingError or RequestError where they are not whole."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from edgekd.store import write_atomic
 from edgekd.students.base import Sample, Task
 from edgekd.students.registry import bundled_task
 from edgekd.verify.check import Verification
+from edgekd.verify.panels import Panel, panels
 from edgekd.verify.scores import Scores
 
 FOLDER = "pictures"
@@ -36,7 +37,7 @@ def save_pictures(bundle: Bundle, found: Verification) -> Path:
     io = Graph(read_model(bundle.path / "graph.onnx")).io
     folder = bundle.run / FOLDER
     folder.mkdir(exist_ok=True)
-    samples, arms = task.evalset(), [found.scores[name] for name in (recipe.teacher, recipe.ship)]
+    samples, arms = task.evalset(), [found.scores[name] for name in (recipe.reference, recipe.ship)]
     base = [found.scores[task.baseline]] if task.baseline is not None else []
     if base and _comparable([samples[0].truth, *(s.predictions[0] for s in (*base, *arms))]):
         _save_restored(folder, samples, task, [*base, *arms])
@@ -56,21 +57,36 @@ def _save_restored(folder: Path, samples: list[Sample], task: Task, subjects: li
 
 
 def _save_answers(folder: Path, samples: list[Sample], io: IoRecord, task: Task, arms: list[Scores]) -> None:
-    """The shipped net's worst samples and some spread over the evaluation set: input, truth and answers in words."""
+    """The shipped net's worst samples and some spread over the evaluation set: panels where answers are masks, else
+    input, truth and answers in words."""
     values = arms[-1].values[task.metric]
     worst = [int(i) for i in np.argsort(values, kind="stable")[:WORST]]
     others = [i for i in _spread(range(len(samples)), SPREAD) if i not in worst]
+    told = [_save_answer(folder, samples[i], i, io, task, arms) | {"group": group, "value": values[i]}
+            for group, picks in (("worst", worst), ("spread", others)) for i in picks]  # fmt: skip
+    write_atomic(folder / ANSWERS, json.dumps(told, indent=1).encode())
+
+
+def _save_answer(folder: Path, sample: Sample, i: int, io: IoRecord, task: Task, arms: list[Scores]) -> dict[str, Any]:
+    """What the report says of one sample; its pictures are written."""
+    if found := _save_panels(folder, panels(task, io, sample, i, arms), _file(sample.id)):
+        return {"id": sample.id, "panels": found}
+    shown = next(iter(pictures(sample.raw, io).values()), None)
+    name = "" if shown is None else f"{_file(sample.id)}--input.png"
+    if shown is not None:
+        _save(folder / name, shown)
+    told = {s.subject: tell(s.predictions[i], io) for s in arms}
+    return {"id": sample.id, "picture": name, "truth": tell_truth(sample.truth, io), "answers": told}
+
+
+def _save_panels(folder: Path, found: Iterable[Panel], name: str) -> list[dict[str, Any]]:
+    """Each panel's file, subject and score."""
     out = []
-    for group, picks in (("worst", worst), ("spread", others)):
-        for i in picks:
-            shown = next(iter(pictures(samples[i].raw, io).values()), None)
-            name = "" if shown is None else f"{_file(samples[i].id)}--input.png"
-            if shown is not None:
-                _save(folder / name, shown)
-            told = {s.subject: tell(s.predictions[i], io) for s in arms}
-            out.append({"id": samples[i].id, "group": group, "picture": name,
-                        "truth": tell_truth(samples[i].truth, io), "answers": told, "value": values[i]})  # fmt: skip
-    write_atomic(folder / ANSWERS, json.dumps(out, indent=1).encode())
+    for panel in found:
+        file = f"{name}--mask-{panel.subject}.png"
+        _save(folder / file, panel.picture)
+        out.append({"file": file, "subject": panel.subject, "value": panel.value})
+    return out
 
 
 def error_map(prediction: Picture, truth: Picture) -> Picture:

@@ -46,20 +46,20 @@ def score(subject: str, task: Task, io: IoRecord, samples: Sequence[Sample], ans
 
 def controls(task: Task, samples: Sequence[Sample]) -> Iterator[Scores]:
     """The baseline, and the task's other answers that need no network."""
-    known = task.controls() if isinstance(task, Controlled) else {}
+    known = answers_without(task)
     for name in control_names(task):
-        answer = known.get(name, _raw)
+        answer: Callable[[Sample], Any] = known.get(name, lambda sample: sample.raw)
         yield scored(name, task, samples, [answer(sample) for sample in samples])
-
-
-def _raw(sample: Sample) -> Any:
-    return sample.raw
 
 
 def control_names(task: Task) -> tuple[str, ...]:
     """What `controls` scores: the baseline first."""
-    known = task.controls() if isinstance(task, Controlled) else {}
-    return tuple(dict.fromkeys([*([] if task.baseline is None else [task.baseline]), *known]))
+    return tuple(dict.fromkeys([*([] if task.baseline is None else [task.baseline]), *answers_without(task)]))
+
+
+def answers_without(task: Task) -> dict[str, Callable[[Sample], Any]]:
+    """The task's answers that need no network, by name; a raw input that is one is not among them."""
+    return task.controls() if isinstance(task, Controlled) else {}
 
 
 def scored(subject: str, task: Task, samples: Sequence[Sample], predictions: Sequence[Any]) -> Scores:

@@ -10,7 +10,7 @@ from edgekd.errors import Problem
 from edgekd.evidence import Bundle, Figure, host, now
 from edgekd.resources import sha256
 from edgekd.store import installed
-from edgekd.students.base import Task
+from edgekd.students.base import Task, unit_of
 from edgekd.verify.gates import Gate
 from edgekd.verify.parity import Hop
 from edgekd.verify.scores import Scores, control_names, retained
@@ -41,9 +41,9 @@ def figures(
 
 
 def _scores(bundle: Bundle, task: Task, scores: dict[str, Scores], s: Scores) -> Iterator[Figure]:
-    base, full = scores.get(task.baseline or ""), scores[bundle.manifest.recipe.teacher]
+    base, full = scores.get(task.baseline or ""), scores[bundle.manifest.recipe.reference]
     for metric, values in s.values.items():
-        yield _figure(bundle, metric, s.subject, s.mean(metric), task.unit if metric == task.metric else "",
+        yield _figure(bundle, metric, s.subject, s.mean(metric), unit_of(task, metric),
                       "mean over evaluation samples, 95 % bootstrap interval over samples", n=len(values),
                       interval=s.interval(metric), details=dict(zip(s.ids, values, strict=True)))  # fmt: skip
     if s is not full and s.subject not in control_names(task) and (kept := retained(base, full, s, task.metric)):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -16,11 +17,11 @@ from pydantic import Field
 
 from edgekd.errors import MissingError, RequestError
 from edgekd.graph.images import decoding, find_data, picture_files, read_picture
+from edgekd.graph.masks import Mask
 from edgekd.graph.resize import Picture
 from edgekd.graph.roi import Box
 from edgekd.schema.base import Strict
 
-Mask = NDArray[np.bool_]
 LABELS = ".mask.png"
 """How the file ends that holds a picture's instances, one number each, 0 for none."""
 
@@ -107,7 +108,7 @@ def labelled(config: DataConfig, training: list[Instance]) -> set[int]:
 
 def boxes(labels: NDArray[np.integer]) -> Iterator[tuple[int, Box]]:
     """Numbers in a label map (H, W) above zero, and the tight box of each."""
-    rows, columns = np.nonzero(labels)
+    rows, columns = np.nonzero(labels > 0)
     numbers = labels[rows, columns]
     for number in np.unique(numbers):
         y, x = rows[numbers == number], columns[numbers == number]
@@ -161,13 +162,7 @@ def load_arrays(path: Path) -> Instances:
 
     Raises MissingError or RequestError.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except FileNotFoundError:
-        raise MissingError(f"data file `{path}` does not exist", "name an `.npz` file in `data.source`") from None
-    except (OSError, ValueError, EOFError, BadZipFile, zlib.error) as error:
-        raise RequestError(f"`{path}` cannot be read: {error}", "replace that file") from None
+    arrays = read_arrays(path)
     x = arrays.get("x")
     if x is None or x.ndim != 4 or x.shape[3] != 3 or x.dtype != np.uint8:
         raise RequestError(f"`{path.name}` has no `x` of pictures (N, H, W, 3) uint8", "store colour pictures")
@@ -179,14 +174,25 @@ def load_arrays(path: Path) -> Instances:
     return _packed(path, names, x, arrays)
 
 
-def _packed(path: Path, names: tuple[str, ...], x: Picture, arrays: dict[str, NDArray[np.uint8]]) -> Instances:
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """All arrays of an `.npz` file. Raises MissingError or RequestError."""
     try:
-        bits, where = arrays["mask_packbits"], arrays["img"].astype(int)
-    except KeyError as error:
-        raise RequestError(f"`{path.name}` has neither `label` nor {error}", "see `edgekd students`") from None
-    height, width = x.shape[1:3]
-    if len(bits) != len(where) or bits.shape[1:] != (-(-height * width // 8),):
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        raise MissingError(f"data file `{path}` does not exist", "name an `.npz` file in `data.source`") from None
+    except (OSError, ValueError, EOFError, TypeError, RuntimeError, BadZipFile, zlib.error) as error:
+        raise RequestError(f"`{path}` cannot be read: {error}", "replace that file") from None
+
+
+def _packed(path: Path, names: tuple[str, ...], x: Picture, arrays: dict[str, NDArray[Any]]) -> Instances:
+    if missing := [name for name in ("mask_packbits", "img") if name not in arrays]:
+        raise RequestError(f"`{path.name}` has neither `label` nor `{missing[0]}`", "store one of the two forms")
+    bits, where, (height, width) = arrays["mask_packbits"], arrays["img"], x.shape[1:3]
+    if bits.dtype != np.uint8 or bits.ndim != 2 or bits.shape[1] != -(-height * width // 8):
         raise RequestError(f"`mask_packbits` of `{path.name}` does not fit its pictures", "pack one mask a row")
+    if where.dtype.kind not in "iu" or where.shape != bits.shape[:1] or not np.all((where >= 0) & (where < len(x))):
+        raise RequestError(f"`img` of `{path.name}` does not number a picture for each mask", "count them from 0")
 
     def mask(number: int) -> Mask:
         return np.unpackbits(bits[number])[: height * width].reshape(height, width).astype(bool)

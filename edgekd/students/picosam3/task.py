@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
 
 from edgekd.graph.images import find_data
-from edgekd.graph.resize import Picture, scale
+from edgekd.graph.masks import Mask, eroded, iou
+from edgekd.graph.resize import scale
 from edgekd.graph.roi import LEAST, MARGIN, Box, Roi, jitter, region
 from edgekd.schema.io import ImageInput, IoRecord, MaskOutput, Region
 from edgekd.schema.load import parse
-from edgekd.students.base import Sample
-from edgekd.students.picosam3.data import DataConfig, Instance, Instances, Mask, labelled, load, split
+from edgekd.students.base import Marked, Sample
+from edgekd.students.picosam3.data import DataConfig, Instance, Instances, labelled, load, split
 from edgekd.students.simple import SimpleTask
 
 Logits = NDArray[np.float32]
@@ -46,6 +46,14 @@ class SegmentTask(SimpleTask):
 
     metric, unit = "iou", "%"
     baseline: str | None = "ellipse in the box"
+    metrics = {
+        "iou": ("IoU", "%"),
+        "iou_picture": ("IoU in the picture", "%"),
+        "iou_boundary": ("boundary IoU", "%"),
+        "at_50": ("share at IoU ≥ 0.5", "%"),
+        "at_75": ("share at IoU ≥ 0.75", "%"),
+        "at_50_95": ("thresholds 0.5 to 0.95 reached", "%"),
+    }
     about = "instances of pictures, split by picture with a fixed seed; a box around each is the prompt"
 
     def __init__(self, data: dict[str, Any], seed: int) -> None:
@@ -120,14 +128,10 @@ class SegmentTask(SimpleTask):
         """Answers that need no network: the whole box, and the ellipse in it."""
         return {"whole box": lambda s: fill(s.truth, ellipse=False), "ellipse in the box": lambda s: fill(s.truth)}
 
-    def draw(self, raw: Picture, prediction: Logits) -> Picture:
-        """The region with the mask's outline on it, enlarged so that it can be seen."""
-        times = max(1, -(-192 // max(raw.shape[:2])))
-        size = raw.shape[0] * times, raw.shape[1] * times
-        shown = scale(raw, size, "nearest").copy()
-        inside = scale(np.asarray(prediction, np.float32), size, "bilinear") > 0
-        shown[inside & ~eroded(inside, max(1, times // 3))] = (255, 220, 0)
-        return shown
+    def reference(self, sample: Sample) -> Marked:
+        """The object in the region, and its box there."""
+        x, y, w, h = sample.truth.box
+        return Marked(sample.truth.inside, (x - sample.truth.roi.x, y - sample.truth.roi.y, w, h))
 
 
 def fitted(mask: Mask, size: tuple[int, ...]) -> Mask:
@@ -135,23 +139,10 @@ def fitted(mask: Mask, size: tuple[int, ...]) -> Mask:
     return scale(np.ascontiguousarray(mask).astype(np.uint8), size, "nearest").astype(bool)
 
 
-def iou(a: Mask, b: Mask, missed: int = 0) -> float:
-    """Intersection over union of two masks, 1 where both are empty; `missed` pixels of the truth were not looked at."""
-    union = int((a | b).sum()) + missed
-    return float((a & b).sum() / union) if union else 1.0
-
-
 def band(mask: Mask) -> Mask:
     """The mask's pixels within `BAND` of the diagonal from its edge; the frame of the picture is an edge too."""
     width = max(1, round(BAND * float(np.hypot(*mask.shape))))
     return mask & ~eroded(mask, width)
-
-
-def eroded(mask: Mask, width: int) -> Mask:
-    """The mask without what lies within `width` pixels (in rows and columns) of its edge."""
-    padded = Image.fromarray(np.pad(mask, width).astype(np.uint8))
-    inner = np.asarray(padded.filter(ImageFilter.MinFilter(2 * width + 1)))
-    return inner[width:-width, width:-width].astype(bool)
 
 
 def fill(truth: Truth, ellipse: bool = True) -> Logits:
