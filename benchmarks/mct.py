@@ -54,7 +54,7 @@ PROBES = 2
 def hand_over(bundle: Bundle, plan: Plan, folder: Path) -> None:
     """Checkpoint, settings and calibration batches for `mct_quantize.py`."""
     recipe = plan.recipe
-    key = bundle.manifest.steps[plan.trained[recipe.teacher]]
+    key = bundle.manifest.steps[plan.trained[recipe.reference]]
     shutil.copy(bundle.run.parent / ".store" / key / WEIGHTS, folder / WEIGHTS)
     job = {"student": recipe.student, "model": recipe.model, "data": recipe.data, "seed": recipe.seed,
            "shape": plan.io.inputs[0].shape}  # fmt: skip

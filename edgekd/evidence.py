@@ -118,6 +118,9 @@ class Manifest(Strict):
     left_out: dict[str, str] = Field(default_factory=dict, description="Arms of the recipe not made here, and why.")
     engines: dict[str, EngineRecord]
     data: dict[str, str] = Field(description="SHA-256 of every data file, as FOLDER/FILE.")
+    teachers: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="What teachers outside were asked, by step, and SHA-256 of their answers."
+    )
     steps: dict[str, str] = Field(description="Key of every step.")
     versions: dict[str, str] = Field(description="Python, edgekd and the packages that took part.")
     host: str = Field(description="The machine that trained and compiled.")

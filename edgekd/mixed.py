@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekd.errors import MissingError
 from edgekd.evidence import Bundle
-from edgekd.plan import make_plan
+from edgekd.plan import Step, make_plan
 from edgekd.schema.recipe import Recipe
 from edgekd.schema.recipes import placed
-from edgekd.steps import source_of
+from edgekd.steps import learner, source_of
 from edgekd.verify.scores import score
 
 if TYPE_CHECKING:
@@ -26,24 +27,28 @@ def bench_of(bundle: Bundle, samples: int | None) -> tuple[Bench, int]:
     manifest = bundle.manifest
     plan = make_plan(placed(manifest.recipe, bundle.path), manifest.target)
     shipped, trained = plan.shipped, plan.steps[plan.trained[plan.recipe.ship]]
-    recipe, teacher = shipped.recipe, trained.needs[0]
-    student = plan.entry.make_student(recipe.model, recipe.data, recipe.seed)
+    recipe, store = shipped.recipe, bundle.run.parent / ".store"
+    at = {name: _given(plan.steps[name]) or store / manifest.steps[name] for name in trained.needs}
+    if not all(folder.is_dir() for folder in at.values()):
+        raise MissingError(f"the weights of `{bundle.run}` are not in the store beside it", "make the run again")
+    student = learner(plan, trained, at)
     import torch
 
     from edgekd.quantize.sensitivity import Bench
     from edgekd.train.teach import load_weights
 
-    folder = bundle.run.parent / ".store" / manifest.steps[teacher]
-    if not folder.is_dir():
-        raise MissingError(f"the weights of `{bundle.run}` are not in the store beside it", "make the run again")
     torch.set_num_threads(1)  # single samples of small nets: more threads wait for each other
-    net, chosen = load_weights(student.build(), folder), plan.task.evalset()[:samples]
+    net, chosen = load_weights(student.build(), at[trained.needs[0]]), plan.task.evalset()[:samples]
 
     def measure(run: Any) -> float:
         return score("", plan.task, plan.io, chosen, partial(map, run)).mean(plan.task.metric)
 
     source = source_of(plan, recipe, student)
     return Bench(net, source, shipped.arithmetic, recipe.quantize, plan.io, measure), len(chosen)
+
+
+def _given(step: Step) -> Path | None:
+    return step.ask.given if step.ask else None
 
 
 def with_keep(recipe: Recipe, keep: Keep) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from edgekd.schema.targets import find_target
 from edgekd.steps import build, check_untrained, notes_of
 from edgekd.store import Store, installed, write_atomic
 from edgekd.students.registry import find_recipe
+from edgekd.train.cache import told
 from edgekd.verify.check import Verification, verify
 from edgekd.verify.gates import latency_gates
 from edgekd.verify.pictures import save_pictures
@@ -107,14 +108,14 @@ def compress(
 def resolve(recipe: str | Path | Recipe, target: str | Target, overrides: tuple[str, ...]) -> tuple[Recipe, Target]:
     """Recipe and target from their names. Raises ProblemsError with what is wrong in both."""
     problems: list[Problem] = []
-    found = recipe if isinstance(recipe, Recipe) else gather(problems, "", lambda: _find_recipe(str(recipe), overrides))
+    found = recipe if isinstance(recipe, Recipe) else gather(problems, "", lambda: named_recipe(str(recipe), overrides))
     board = target if isinstance(target, Target) else gather(problems, "", lambda: find_target(target))
     if found is None or board is None:
         raise ProblemsError(problems)
     return found, board
 
 
-def _find_recipe(name: str, overrides: tuple[str, ...]) -> Recipe:
+def named_recipe(name: str, overrides: tuple[str, ...]) -> Recipe:
     """A recipe by path, or one that ships by name, with overrides."""
     table, problems = parse_overrides(overrides)
     path = Path(name) if name.endswith(".toml") else find_recipe(name)
@@ -137,7 +138,8 @@ def run(recipe: Recipe, target: Target, out: Path, reporter: Reporter | None = N
     at: dict[str, Path] = {}
     for step in plan.steps.values():
         reporter.step(step.name, store.find(step.key) is not None)
-        at[step.name] = store.get(step.key, partial(build, plan, step, at, tick=reporter.tick))
+        given = step.ask.given if step.ask else None
+        at[step.name] = given or store.get(step.key, partial(build, plan, step, at, tick=reporter.tick))
     reporter.step("bundle", False)
     with store.lock(plan.name):
         folder = bundle_up(plan, at, out)
@@ -203,6 +205,7 @@ def bundle_up(plan: Plan, at: dict[str, Path], out: Path) -> Path:
         left_out={arm: note.message for arm in plan.recipe.arms for note in plan.notes if note.where == f"arms.{arm}"},
         engines=engines,
         data=plan.data,
+        teachers={name: told(at[name]) for name, step in plan.steps.items() if step.ask},
         steps={name: str(step.key) for name, step in plan.steps.items()},
         versions={"python": platform.python_version()} | {name: installed(name) for name in VERSIONS},
         host=host(),

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel
 
+from edgekd.asking import Ask, ask_of
 from edgekd.backends.registry import backend, is_installed, names
 from edgekd.errors import Problem, ProblemsError, gather
 from edgekd.graph.answers import pictures
 from edgekd.graph.images import data_digests
 from edgekd.quantize.controls import TOOLS, left_out
+from edgekd.schema.base import digest
 from edgekd.schema.io import ImageInput, IoRecord
 from edgekd.schema.load import parse
 from edgekd.schema.recipe import Recipe
@@ -38,6 +40,8 @@ class Step:
     needs: tuple[str, ...]
     recipe: Recipe
     arithmetic: Arithmetic
+    ask: Ask | None = None
+    """What a teacher outside is asked in this step."""
 
 
 @dataclass(frozen=True)
@@ -103,11 +107,12 @@ def make_plan(recipe: Recipe, target: Target) -> Plan:
         gather(problems, "data", lambda: _check_shapes(task, recipe.deploy.shape, problems))
     for arm in recipe.arms:
         gather(problems, f"arms.{arm}", partial(_arm, recipe, arm, target))
+    asks = {} if problems or entry is None else _asks(recipe, target, entry, data, problems)
     compiles, notes = _compiles(target, problems)
     if problems or entry is None or task is None:
         raise ProblemsError(problems)
     plan = Plan(recipe, target, entry, task, task.io(recipe.deploy.shape), data, compiles=compiles, notes=notes)
-    _add_steps(plan)
+    _add_steps(plan, asks)
     return plan
 
 
@@ -173,26 +178,46 @@ def _arm(recipe: Recipe, arm: str, target: Target) -> tuple[Recipe, Arithmetic]:
     return own, arm_arithmetic(own, arm, target.engine)
 
 
-def _add_steps(plan: Plan) -> None:
+def _asks(
+    recipe: Recipe, target: Target, entry: Entry, data: dict[str, str], problems: list[Problem]
+) -> dict[str, Ask | None]:
+    """What the arms ask their teachers, each thing once."""
+    known: dict[str, Ask | None] = {}
+    out = {}
+    for arm in recipe.arms:
+        own, _ = _arm(recipe, arm, target)
+        if own.taught:
+            same = digest([own.teacher, own.data])
+            known[same] = (
+                known[same] if same in known else gather(problems, "teacher", partial(ask_of, entry, own, data))
+            )
+            out[arm] = known[same]
+    return out
+
+
+def _add_steps(plan: Plan, asks: dict[str, Ask | None]) -> None:
     for arm, spec in plan.recipe.arms.items():
         if spec.method in TOOLS and (why := left_out(arm, spec.method, _arm(plan.recipe, arm, plan.target)[1])):
             plan.notes.append(why)
             continue
         recipe, arithmetic = _arm(plan.recipe, arm, plan.target)
-        key = _train_key(plan, "teach", recipe, None, [])
-        teach = trained = plan.add(Step(f"teach {arm}", key, (), recipe, arithmetic))
+        asked: tuple[str, ...] = ()
+        if ask := asks.get(arm):
+            asked = (plan.add(Step(f"ask {arm}", ask.key, (), recipe, arithmetic, ask)),)
+        key = _train_key(plan, "teach", recipe, None, [plan.steps[name].key for name in asked])
+        teach = trained = plan.add(Step(f"teach {arm}", key, asked, recipe, arithmetic))
         if spec.method in TOOLS:
             key = _control_key(plan, spec.method, recipe, arithmetic, plan.steps[teach].key)
-            plan.exported[arm] = plan.add(Step(f"{spec.method} {arm}", key, (teach,), recipe, arithmetic))
+            plan.exported[arm] = plan.add(Step(f"{spec.method} {arm}", key, (teach, *asked), recipe, arithmetic))
             continue
         counts = None if spec.method in ("teach", "tune") else arithmetic
         if spec.method != "teach":
             key = _train_key(plan, spec.method, recipe, counts, [plan.steps[teach].key])
-            trained = plan.add(Step(f"{spec.method} {arm}", key, (teach,), recipe, arithmetic))
+            trained = plan.add(Step(f"{spec.method} {arm}", key, (teach, *asked), recipe, arithmetic))
         key = _export_key(plan, recipe, counts, plan.steps[trained].key)
         plan.trained[arm] = trained
         plan.exported[arm] = plan.add(Step(f"export {arm}", key, (trained,), recipe, arithmetic))
-    graphs = tuple(plan.exported[arm] for arm in (plan.recipe.ship, plan.recipe.teacher))
+    graphs = tuple(plan.exported[arm] for arm in (plan.recipe.ship, plan.recipe.reference))
     for job in plan.compiles:
         key = _compile_key(job, plan.target.arithmetic.rounding, [plan.steps[name].key for name in graphs])
         plan.add(Step(f"compile {job.name}", key, graphs, plan.recipe, plan.target.arithmetic))
@@ -208,6 +233,7 @@ def _train_key(plan: Plan, method: str, recipe: Recipe, arithmetic: Arithmetic |
         "student": bundled(recipe).student,
         "model": recipe.model,
         "data": recipe.data,
+        "teacher": {name: value for name, value in recipe.teacher.items() if recipe.taught and name != "cache"},
         "digests": plan.data,
         "seed": recipe.seed,
         "threads": recipe.threads,

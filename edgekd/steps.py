@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io as stream
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ from edgekd.quantize.controls import TOOLS, at_shape
 from edgekd.schema.io import IoRecord
 from edgekd.schema.recipe import Recipe
 from edgekd.store import write_atomic
+from edgekd.train.cache import fill
 from edgekd.verify.check import read_probes
 from edgekd.verify.records import IO_FILE
 
@@ -88,13 +89,15 @@ def build(plan: Plan, step: Step, at: dict[str, Path], part: Path, tick: Tick) -
         compile_engine(plan, next(c for c in plan.compiles if c.name == owner), at, part)
     elif kind == "export":
         export(plan, owner, step, at[step.needs[0]], part)
+    elif step.ask:
+        fill(step.ask.lesson, step.ask.record, part, tick)
     elif kind in TOOLS:
-        control(plan, kind, step, at[step.needs[0]], part)
+        control(plan, kind, step, at, part)
     else:
-        train(plan, kind, step, [at[name] for name in step.needs], part, tick)
+        train(plan, kind, step, at, part, tick)
 
 
-def train(plan: Plan, kind: str, step: Step, needs: list[Path], part: Path, tick: Tick) -> None:
+def train(plan: Plan, kind: str, step: Step, at: dict[str, Path], part: Path, tick: Tick) -> None:
     """`teach`, `tune`, `ptq` or `qat`."""
     import torch
 
@@ -104,7 +107,7 @@ def train(plan: Plan, kind: str, step: Step, needs: list[Path], part: Path, tick
     recipe, q = step.recipe, step.recipe.quantize
     torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
-    student = _student(plan, recipe)
+    student = learner(plan, step, at)
     net = student.build()
     if kind == "teach":
         t = recipe.train
@@ -112,7 +115,7 @@ def train(plan: Plan, kind: str, step: Step, needs: list[Path], part: Path, tick
                     lambda i: student.batch(i, t.batch), steps=t.steps, lr=t.lr, weight_decay=t.weight_decay,
                     warmup=t.warmup, folder=part, tick=tick, precision=t.precision)  # fmt: skip
         return
-    load_weights(net, needs[0])
+    load_weights(net, at[step.needs[0]])
     source = source_of(plan, recipe, student)
     if kind == "tune":
         train_float(net, lambda model, b: student.loss(model(*student.inputs(b)), b), source.batches, steps=q.steps,
@@ -121,7 +124,7 @@ def train(plan: Plan, kind: str, step: Step, needs: list[Path], part: Path, tick
     if kind == "ptq":
         ptq(net, source, step.arithmetic, q, part)
     else:
-        teacher = load_weights(student.build(), needs[0])
+        teacher = load_weights(student.build(), at[step.needs[0]])
         qat(net, teacher, source, step.arithmetic, q, part, tick)
 
 
@@ -136,7 +139,7 @@ def source_of(plan: Plan, recipe: Recipe, student: Any) -> Source:
     return Source(batches, student.inputs, student.loss, student.taps, _ranges(plan))
 
 
-def control(plan: Plan, method: str, step: Step, trained: Path, part: Path) -> None:
+def control(plan: Plan, method: str, step: Step, at: dict[str, Path], part: Path) -> None:
     """The float net quantized by another tool, on PTQ's own batches and at their shape, then at the deployed one."""
     import torch
 
@@ -145,8 +148,8 @@ def control(plan: Plan, method: str, step: Step, trained: Path, part: Path) -> N
     from edgekd.train.teach import load_weights
 
     torch.set_num_threads(step.recipe.threads)
-    student = _student(plan, step.recipe)
-    net = load_weights(student.build(), trained)
+    student = learner(plan, step, at)
+    net = load_weights(student.build(), at[step.needs[0]])
     batches = calibration_batches(source_of(plan, step.recipe, student), step.recipe.quantize)
     small = export_float(net, plan.io.at([tuple(x.shape) for x in batches[0]]))
     feeds = [{spec.name: x.contiguous().numpy() for spec, x in zip(plan.io.inputs, xs, strict=True)} for xs in batches]
@@ -219,7 +222,7 @@ def compile_engine(plan: Plan, job: Compile, at: dict[str, Path], part: Path) ->
     """An engine's artifact or kit, with its record."""
     for leftover in part.iterdir():
         leftover.unlink()
-    shipped, reference = (at[plan.exported[arm]] for arm in (plan.recipe.ship, plan.recipe.teacher))
+    shipped, reference = (at[plan.exported[arm]] for arm in (plan.recipe.ship, plan.recipe.reference))
     graph = Graph(read_model(shipped / "graph.onnx"))
     inputs, _ = read_probes(shipped / "probes.npz")
     rounding = plan.target.arithmetic.rounding
@@ -232,6 +235,15 @@ def compile_engine(plan: Plan, job: Compile, at: dict[str, Path], part: Path) ->
     write_atomic(part / IO_FILE, graph.io.model_dump_json(indent=1).encode())
     artifact = engine.compile(work, job.options, part)
     write_atomic(part / RECORD, json.dumps(artifact.plain(), indent=1).encode())
+
+
+def learner(plan: Plan, step: Step, at: Mapping[str, Path]) -> Any:
+    """The student of a step that draws batches, with the answers of its teacher outside where it has one."""
+    student = _student(plan, step.recipe)
+    for name in step.needs:
+        if plan.steps[name].ask:
+            student.learn(step.recipe.teacher, at[name])
+    return student
 
 
 def _student(plan: Plan, recipe: Recipe) -> Any:

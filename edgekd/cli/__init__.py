@@ -20,6 +20,7 @@ from edgekd.cli import (
     sensitivity,
     students,
     targets,
+    teach,
     verify,
 )
 
@@ -42,6 +43,7 @@ for verb in (
     report,
     inspect,
     sensitivity,
+    teach,
     init,
     targets,
     students,

@@ -97,7 +97,7 @@ def bench_run(
     chosen = [(each, engines_of(bundle, engines, each)) for each in devices]
     given: dict[str, Any] = dict(zip(("runs", "seconds", "threads"), asked, strict=True))
     how = replace(timing(bundle), **{key: value for key, value in given.items() if value is not None})
-    counted = [f for arm in (bundle.manifest.recipe.teacher, bundle.manifest.recipe.ship) for f in costs(bundle, arm)]
+    counted = [f for arm in (bundle.manifest.recipe.reference, bundle.manifest.recipe.ship) for f in costs(bundle, arm)]
     bundle.ledger.add(counted)
     found, missing = bench_each(bundle, chosen, how, samples, power, sayer(quiet=json))
     write_report(bundle)

@@ -69,7 +69,7 @@ def recorded(asked: Questions) -> dict[str, Scores]:
     """
     latest = {(f.name, f.subject): f for f in asked.bundle.ledger.read()}
     recipe, metric, ids = asked.bundle.manifest.recipe, asked.task.metric, tuple(s.id for s in asked.samples)
-    subjects = [s for s in (asked.task.baseline, recipe.teacher, recipe.ship) if s and (metric, s) in latest]
+    subjects = [s for s in (asked.task.baseline, recipe.reference, recipe.ship) if s and (metric, s) in latest]
     details = {subject: latest[metric, subject].details for subject in subjects}
     return {s: Scores(s, ids, {metric: tuple(d[i] for i in ids)}, ()) for s, d in details.items() if set(ids) <= set(d)}
 
@@ -77,7 +77,7 @@ def recorded(asked: Questions) -> dict[str, Scores]:
 def gates(asked: Questions, scores: Scores) -> list[Gate]:
     """The recipe's gates about an engine's answers; none where no verification is in the ledger."""
     known, recipe = recorded(asked), asked.bundle.manifest.recipe
-    if not {recipe.teacher, recipe.ship} <= set(known):
+    if not {recipe.reference, recipe.ship} <= set(known):
         return []
     found = score_gates(recipe, asked.task, known | {scores.subject: scores})
     return [gate for gate in found if gate.subject == scores.subject]
@@ -95,7 +95,7 @@ def figures(asked: Questions, hop: Hop, scores: Scores, witness: dict[str, str])
         )
         for name, values in scores.values.items()
     ]  # fmt: skip
-    full = known.get(recipe.teacher)
+    full = known.get(recipe.reference)
     if full and (kept := retained(known.get(asked.task.baseline or ""), full, scores, metric)):
         method = f"share of FP32's mean {metric}, FP32 by the integer reference's interpreter"
         out.append(Figure(name="retained", subject=scores.subject, value=kept[0], unit="", n=len(scores.ids),

@@ -122,7 +122,7 @@ def twins(bundle: Bundle, name: str, artifact: Artifact, inputs: dict[str, Array
     if isinstance(backend(artifact.backend), Firmware):
         return []  # no float runs there
     if artifact.beside:
-        folder, float_arm = bundle.path / "artifacts" / name, bundle.manifest.recipe.teacher
+        folder, float_arm = bundle.path / "artifacts" / name, bundle.manifest.recipe.reference
         named = {float_arm if key == "float" else key: folder / file for key, file in artifact.beside.items()}
         return [Work(key, artifact.runner, path, artifact.options) for key, path in named.items()]
     return [float_twin(bundle, artifact, inputs, out)] if is_installed(artifact.backend) else []
@@ -138,7 +138,7 @@ def work_of(bundle: Bundle, name: str, artifact: Artifact) -> Work:
 
 def float_twin(bundle: Bundle, artifact: Artifact, inputs: dict[str, Array], out: Path) -> Work:
     """The FP32 graph, compiled with the artifact's backend and options; named as its arm."""
-    arm = bundle.manifest.recipe.teacher
+    arm = bundle.manifest.recipe.reference
     graph = bundle.path / bundle.manifest.arms[arm].graph
     twin = compile_float(artifact, Graph(read_model(graph)), inputs, out)
     assert twin.runner is not None

@@ -18,7 +18,7 @@ from edgekd.verify.check import read_probes
 def profile(bundle: Bundle, say: Say = silent) -> list[Figure]:
     """Cost of the float and the shipped graph; latency and memory only of what is meant to run on this host."""
     manifest = bundle.manifest
-    out = [f for arm in (manifest.recipe.teacher, manifest.recipe.ship) for f in costs(bundle, arm)]
+    out = [f for arm in (manifest.recipe.reference, manifest.recipe.ship) for f in costs(bundle, arm)]
     if is_board(manifest.target.board.reach):
         for name, record in manifest.engines.items():
             runner = read_artifact(bundle.path / "artifacts" / name).runner

@@ -79,7 +79,7 @@ def read_run(bundle: Bundle) -> Run:
     """What a run's ledger holds, the latest of each."""
     task, manifest = bundled_task(bundle), bundle.manifest
     latest = {(f.name, f.subject, "" if f.device in HERE else f.device): f for f in bundle.ledger.read()}
-    controls, arms = answers_without(task), (manifest.recipe.teacher, manifest.recipe.ship)
+    controls, arms = answers_without(task), (manifest.recipe.reference, manifest.recipe.ship)
     rows = [
         replace(row, role="control", size=None, macs=None) if subject in controls else row
         for subject in (*controls, *arms, *manifest.engines)

@@ -74,7 +74,7 @@ def content(bundle: Bundle) -> dict[str, Any]:
         "rows": _rows(bundle, latest, task),
         "losses": _losses(latest),
         "hops": [f for (name, _), f in latest.items() if name == "parity"],
-        "costs": _costs(latest, [recipe.teacher, recipe.ship]),
+        "costs": _costs(latest, [recipe.reference, recipe.ship]),
         "devices": found,
         "side_by_side": rows(found, titles, task.metric, f" {task.unit}" if task.unit else ""),
         "samples": _samples(bundle, task.baseline),
@@ -113,7 +113,7 @@ def _rows(bundle: Bundle, latest: Figures, task: Task) -> list[dict[str, Any]]:
             "control": subject in controls,
             "engine": subject in manifest.engines,
             "ship": subject == manifest.recipe.ship,
-            "teacher": subject == manifest.recipe.teacher,
+            "teacher": subject == manifest.recipe.reference,
             "stand_in": subject in manifest.engines and manifest.engines[subject].role == "stand-in",
             "metric": latest[metric, subject],
             "every": [latest.get((m["name"], subject)) for m in _metrics(latest, task, manifest.recipe.ship)],
@@ -142,7 +142,7 @@ def _costs(latest: Figures, arms: list[str]) -> list[dict[str, Any]]:
 def _charts(bundle: Bundle, latest: Figures, task: Task) -> Iterator[tuple[str, str]]:
     """Losses of the teacher, of the students, of distillation; each sample's distance to FP32, means where they are
     many."""
-    teacher, arms = bundle.manifest.recipe.teacher, bundle.manifest.arms
+    teacher, arms = bundle.manifest.recipe.reference, bundle.manifest.arms
     found: dict[str, dict[str, list[float]]] = {"teacher": {}, "students": {}, "distillation": {}}
     for name, arm in arms.items():
         path = bundle.path / "arms" / f"{name}.curve.json"
@@ -178,7 +178,7 @@ def _samples(bundle: Bundle, raw: str | None) -> list[dict[str, Any]]:
     for truth in sorted(folder.glob("*--truth.png")):
         sample = truth.name.removesuffix("--truth.png")
         columns = []
-        for subject in (*([raw] if raw else []), recipe.teacher, recipe.ship):
+        for subject in (*([raw] if raw else []), recipe.reference, recipe.ship):
             path = folder / f"{sample}--{subject}.png"
             title = arms[subject].title if subject in arms else subject
             columns.append({"title": title, "picture": _inline(path),

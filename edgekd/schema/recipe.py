@@ -117,7 +117,12 @@ class Recipe(Strict):
     threads: int = Field(2, ge=1, description="CPU threads for training; part of what makes a run repeatable.")
     model: dict[str, Any] = Field(default_factory=dict, description="The student's own settings.")
     data: dict[str, Any] = Field(default_factory=dict, description="The task's own settings.")
-    train: Train = Field(description="The FP32 net; its frozen copy is the teacher.")
+    teacher: dict[str, Any] = Field(
+        default_factory=dict,
+        description="The student's own settings of a teacher outside; without a `source`: none. A `cache` is a folder "
+        "that `edgekd teach` filled.",
+    )
+    train: Train = Field(description="The FP32 net; its frozen copy teaches the quantized one.")
     quantize: Quantize = Field(description="Training in the target's arithmetic, and the PTQ control.")
     deploy: Deploy = Field(description="The shape that ships.")
     arms: dict[str, Arm] = Field(min_length=1, description="Named variations; exactly one has the method `teach`.")
@@ -129,7 +134,7 @@ class Recipe(Strict):
     def _arms_make_a_run(self) -> Recipe:
         methods = [arm.method for arm in self.arms.values()]
         if methods.count("teach") != 1:
-            raise ValueError("`arms` needs exactly one arm with method `teach`: its net is the teacher")
+            raise ValueError("`arms` needs exactly one arm with method `teach`: its net is the reference")
         if self.ship not in self.arms:
             raise ValueError(f"`ship` names `{self.ship}`, which is not among the arms")
         if self.arms[self.ship].method not in ("ptq", "qat"):
@@ -143,6 +148,11 @@ class Recipe(Strict):
         return PurePath(self.student.rpartition(":")[0] or self.student).stem
 
     @property
-    def teacher(self) -> str:
+    def reference(self) -> str:
         """Name of the arm that trains the FP32 net."""
         return next(name for name, arm in self.arms.items() if arm.method == "teach")
+
+    @property
+    def taught(self) -> bool:
+        """Whether a teacher outside is named."""
+        return bool(self.teacher.get("source"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -13,6 +14,8 @@ from edgekd.schema.io import IoRecord
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from edgekd.train.cache import Lesson
 
 Arrays = dict[str, NDArray[Any]]
 Raw = NDArray[np.uint8] | dict[str, NDArray[np.uint8]]
@@ -135,3 +138,14 @@ class Student(Protocol):
 
     def loss(self, outputs: Any, batch: dict[str, Tensor]) -> Tensor:
         """The task's loss; `outputs` is what the network gives, a Tensor or a tuple of them."""
+
+
+@runtime_checkable
+class Learns(Protocol):
+    """What a student may have beside: it learns from a teacher outside, which the recipe's table `teacher` names."""
+
+    def lesson(self, teacher: dict[str, Any]) -> Lesson:
+        """What to ask that teacher. Raises ProblemsError where the table is wrong."""
+
+    def learn(self, teacher: dict[str, Any], cache: Path) -> None:
+        """Use the answers in this folder from now on. Raises MissingError or RequestError where they are not whole."""

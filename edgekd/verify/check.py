@@ -192,7 +192,7 @@ def _score_all(bundle: Bundle, task: Task, engines: list[Engine], found: Verific
 def _find_losses(bundle: Bundle, task: Task, io: IoRecord, found: Verification, engines: set[str]) -> Losses:
     """What the shipped graph and the engines lose most against FP32: samples, and groups where there are any."""
     recipe, parts = bundle.manifest.recipe, groups(task, io, task.evalset())
-    full = found.scores[recipe.teacher]
+    full = found.scores[recipe.reference]
     ours = [s for name, s in found.scores.items() if name == recipe.ship or name in engines]
     by_group = {s.subject: group_losses(parts, full, s, task.metric) for s in ours if parts}
     return {"sample": {s.subject: sample_losses(full, s, task.metric) for s in ours}, "group": by_group}

@@ -53,7 +53,7 @@ def score_gates(recipe: Recipe, task: Task, scores: dict[str, Scores]) -> Iterat
     Gains count from the raw input's mean, from zero where the task has no baseline.
     """
     gates, metric, unit = recipe.gates, task.metric, f" {task.unit}" if task.unit else ""
-    base, full, ship = scores.get(task.baseline or ""), scores[recipe.teacher], scores[recipe.ship]
+    base, full, ship = scores.get(task.baseline or ""), scores[recipe.reference], scores[recipe.ship]
     engines = [s for name, s in scores.items() if name not in (*recipe.arms, *control_names(task))]
     for s in (ship, *engines):
         gain = s.mean(metric) - (base.mean(metric) if base else 0.0)

@@ -37,7 +37,7 @@ def save_pictures(bundle: Bundle, found: Verification) -> Path:
     io = Graph(read_model(bundle.path / "graph.onnx")).io
     folder = bundle.run / FOLDER
     folder.mkdir(exist_ok=True)
-    samples, arms = task.evalset(), [found.scores[name] for name in (recipe.teacher, recipe.ship)]
+    samples, arms = task.evalset(), [found.scores[name] for name in (recipe.reference, recipe.ship)]
     base = [found.scores[task.baseline]] if task.baseline is not None else []
     if base and _comparable([samples[0].truth, *(s.predictions[0] for s in (*base, *arms))]):
         _save_restored(folder, samples, task, [*base, *arms])

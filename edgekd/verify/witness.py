@@ -41,7 +41,7 @@ def figures(
 
 
 def _scores(bundle: Bundle, task: Task, scores: dict[str, Scores], s: Scores) -> Iterator[Figure]:
-    base, full = scores.get(task.baseline or ""), scores[bundle.manifest.recipe.teacher]
+    base, full = scores.get(task.baseline or ""), scores[bundle.manifest.recipe.reference]
     for metric, values in s.values.items():
         yield _figure(bundle, metric, s.subject, s.mean(metric), unit_of(task, metric),
                       "mean over evaluation samples, 95 % bootstrap interval over samples", n=len(values),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +13,14 @@ from edgekd.graph.resize import scale
 from edgekd.graph.roi import Roi, jitter, region
 from edgekd.schema.io import IoRecord
 from edgekd.schema.load import parse
-from edgekd.students.picosam3.losses import AREA, area_loss, label_loss
+from edgekd.students.picosam3.data import Instance
+from edgekd.students.picosam3.lesson import Logits, decode, lesson, over, wide
+from edgekd.students.picosam3.losses import AREA, area_loss, combined, label_loss
 from edgekd.students.picosam3.network import ModelConfig, PicoSam3Net
 from edgekd.students.picosam3.task import SegmentTask, fitted
+from edgekd.students.picosam3.teachers.base import TeacherConfig
 from edgekd.students.simple import SimpleStudent
+from edgekd.train.cache import Answers, Lesson
 
 
 class SegmentStudent(SimpleStudent):
@@ -26,6 +32,8 @@ class SegmentStudent(SimpleStudent):
         super().__init__(model, data, seed)
         self.config = parse(ModelConfig, model, "model")
         self.task = SegmentTask(data, seed)
+        self.teacher = TeacherConfig(source="")
+        self.answers: Answers | None = None
 
     def io(self, shape: tuple[int, int]) -> IoRecord:
         """The task's."""
@@ -35,28 +43,58 @@ class SegmentStudent(SimpleStudent):
         """The network with fresh weights."""
         return PicoSam3Net(self.config)
 
+    def lesson(self, teacher: dict[str, Any]) -> Lesson:
+        """Every training instance, whether its mask is used or not."""
+        return lesson(parse(TeacherConfig, teacher, "teacher"), self.task.instances, self.task.parts[0])
+
+    def learn(self, teacher: dict[str, Any], cache: Path) -> None:
+        """From now on with the answers of a cache that was filled for `lesson`."""
+        self.teacher, self.answers = parse(TeacherConfig, teacher, "teacher"), Answers(cache)
+
+    @cached_property
+    def training(self) -> list[Instance]:
+        """What is drawn from: of pictures without masks only where a teacher answers for them."""
+        return [i for i in self.task.parts[0] if self.answers or i.picture in self.task.labelled]
+
     def sample(self, rng: np.random.Generator) -> dict[str, Any]:
-        """A crop (side, side, 3) and its mask (1, side, side)."""
+        """A crop (side, side, 3) and its mask (1, side, side); with a teacher also its logits as `taught`, alike, its
+        `score`, and `labelled`, 0 where the mask is all zero because it is not to be known."""
         task, config = self.task, self.task.config
-        training = [i for i in task.parts[0] if i.picture in task.labelled]
-        instance = training[int(rng.integers(len(training)))]
+        instance = self.training[int(rng.integers(len(self.training)))]
         picture, mask = task.instances.picture(instance.picture), task.instances.mask(instance)
         size = picture.shape[:2]
         roi = stretched(region(jitter(instance.box, config.jitter, rng), size), config.aspect, size, rng)
         side = (config.side, config.side)
         crop = scale(np.ascontiguousarray(picture[roi.slices]), side, "bilinear")
         inside = fitted(mask[roi.slices], side)
-        if config.flip:
-            for axis in (0, 1):
-                if rng.random() < 0.5:
-                    crop, inside = np.flip(crop, axis), np.flip(inside, axis)
-        return {"crop": np.ascontiguousarray(crop), "mask": inside[None].astype(np.float32)}
+        flips = tuple(axis for axis in (0, 1) if config.flip and rng.random() < 0.5)
+        crop, inside = np.flip(crop, flips), np.flip(inside, flips)
+        target = inside[None].astype(np.float32)
+        row: dict[str, Any] = {"crop": np.ascontiguousarray(crop), "mask": target}
+        if not self.answers:
+            return row
+        taught, score = self.taught(self.answers, instance, roi, size, int(rng.integers(self.teacher.views)))
+        known = instance.picture in task.labelled
+        taught = np.ascontiguousarray(np.flip(taught, flips))[None]
+        return row | {"mask": target * known, "taught": taught, "score": score, "labelled": float(known)}
+
+    def taught(
+        self, answers: Answers, instance: Instance, roi: Roi, size: tuple[int, ...], view: int
+    ) -> tuple[Logits, float]:
+        """What the teacher says of a region, (side, side), and how far it is trusted."""
+        codes, score = answers.look(instance.id, view)
+        logits = over(decode(codes), wide(instance.box, size), roi, self.task.config.side)
+        return logits, score if self.teacher.trust == "score" else self.teacher.trust
 
     def loss(self, outputs: Tensor, batch: dict[str, Tensor]) -> Tensor:
-        """Cross-entropy, Dice and area against the true masks."""
+        """Cross-entropy, Dice and area against the true masks; with a teacher the paper's sum with its answers."""
         mask = batch["mask"]
-        parts: Tensor = label_loss(outputs, mask) + AREA * area_loss(outputs, mask)
-        return parts.mean()
+        if "taught" not in batch:
+            parts: Tensor = label_loss(outputs, mask) + AREA * area_loss(outputs, mask)
+            return parts.mean()
+        trust = batch["score"]
+        trust = trust.mean().expand_as(trust) if self.teacher.per == "batch" else trust
+        return combined(outputs, mask, batch["taught"], trust, batch["labelled"])
 
 
 def stretched(roi: Roi, aspect: float, size: tuple[int, ...], rng: np.random.Generator) -> Roi:

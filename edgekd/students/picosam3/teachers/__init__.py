@@ -1,0 +1,1 @@
+"""Teachers of PicoSAM3: models, files and networks that answer a box with a mask."""
