@@ -36,13 +36,13 @@ def make(kit: Path, out: Path, request: FirmwareRequest, persistent: bool) -> Fi
     network that does not fit in the chip.
     """
     program = converter.find(request.converter)
-    facts, notes, tool = dict[str, Any](), list[str](), ""
+    facts, notes, tool = _estimated(kit), list[str](), ""
     if program is not None:
-        facts, notes, tool = _convert(program, out, request, persistent)
-        facts |= _estimated(kit)
+        found, notes, tool = _convert(program, out, request, persistent)
+        facts |= found
     if request.packaged is not None:
-        found = checked_rpk(request.packaged, out)
-        write_atomic(out / RPK, found.with_intrinsics(_read(out / INTRINSICS)).write())
+        firmware = checked_rpk(request.packaged, out)
+        write_atomic(out / RPK, firmware.with_intrinsics(_read(out / INTRINSICS)).write())
         facts |= {"rpk": "size, order of colours, codes and outputs are the network's"}
     kind, todo = _state(loadable(out))
     return FirmwareRecord(kind=kind, tool=tool, facts=facts, notes=tuple(notes), next=todo)
@@ -58,7 +58,8 @@ def _estimated(kit: Path) -> dict[str, Any]:
     """What edgekd had estimated, under the converter's names, to be read beside its exact bytes."""
     told = read_artifact(kit).facts["memory"]
     names = {"runtime": "activations", "coefficients": "coefficients"}
-    return {"estimated": {name: "{:,} to {:,}".format(*told[ours]) for name, ours in names.items()}}
+    sizes = {name: "{:,} to {:,}".format(*told[ours]) for name, ours in names.items()}
+    return {"estimate": {"all": told["estimate"], **sizes}}
 
 
 def _read(path: Path) -> Any:

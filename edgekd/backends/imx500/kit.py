@@ -141,7 +141,7 @@ def _describe_input(given: Tensor) -> str:
 
 
 def _describe_output(tensor: Tensor) -> str:
-    return f"`{tensor.name}` has {' x '.join(map(str, tensor.dims))} codes of {tensor.step:g} each."
+    return f"`{tensor.name}` has {' x '.join(map(str, tensor.dims))} codes of {tensor.step} each."
 
 
 def _describe_mask(io: IoRecord) -> str:
