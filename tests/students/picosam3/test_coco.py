@@ -132,7 +132,7 @@ def test_a_cut_off_file_is_told(write):
 
 
 def test_pictures_that_are_not_there_are_counted(write, tmp_path):
-    path, images = write([annotation(1)])
+    path, _ = write([annotation(1)])
     with pytest.raises(MissingError, match=r"lacks 1 of the 1 pictures"):
         load_coco(path, str(tmp_path))
     with pytest.raises(RequestError, match="no folder"):
