@@ -133,8 +133,9 @@ The tables `model`, `data` and `teacher` belong to the student; `edgekd students
 [your own student](your-own-student.md).
 
 Gates are in the metric's unit and about its mean over samples; higher is better. A task says what its gains count
-from: the denoiser's from the noisy input, a baseline that is scored like an answer. A classifier has none, and gains
-count from zero: `min_gain` is then the least accuracy itself, and `min_retained` the least artifact / FP32.
+from: the denoiser's from the noisy input, a baseline that is scored like an answer; `picosam3`'s from the ellipse in
+the box, an answer that needs no network. A classifier has none, and gains count from zero: `min_gain` is then the least
+accuracy itself, and `min_retained` the least artifact / FP32.
 
 ## Fields, schema version 1
 """,

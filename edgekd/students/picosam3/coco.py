@@ -13,8 +13,9 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from edgekd.errors import MissingError, RequestError
 from edgekd.graph.images import read_picture
+from edgekd.graph.masks import Mask
 from edgekd.graph.resize import Picture
-from edgekd.students.picosam3.data import Instance, Instances, Mask
+from edgekd.students.picosam3.data import Instance, Instances
 
 KEPT = 256
 """Pictures that stay in memory."""
@@ -137,7 +138,7 @@ def decoded(segmentation: list[Polygon] | _Runs, size: tuple[int, int], name: st
     if any(len(polygon) % 2 for polygon in segmentation):
         raise RequestError(f"{name} has a polygon with half a point", "mend it")
     parts: NDArray[np.uint8] = mask.decode(mask.frPyObjects(segmentation, *size))
-    whole: Mask = parts.astype(bool).any(axis=2)
+    whole: Mask = np.any(parts, axis=2)
     return whole
 
 

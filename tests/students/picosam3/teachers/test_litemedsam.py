@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
-
 from edgekd.errors import MissingError, RequestError
 from edgekd.graph.roi import Roi, region
 from edgekd.students.picosam3.teachers.litemedsam import (
@@ -23,6 +21,7 @@ from edgekd.students.picosam3.teachers.litemedsam import (
 from edgekd.students.picosam3.teachers.tinyvit import TinyViT, WindowAttention
 from edgekd.toolchains.cache import is_fetched, locate
 from edgekd.toolchains.lock import find_lock
+from torch import nn
 
 FETCHED = pytest.mark.skipif(not is_fetched(find_lock("litemedsam")), reason="not here: edgekd fetch litemedsam")
 

@@ -4,10 +4,9 @@ import re
 
 import torch
 import transformers as hf
+from edgekd.students.picosam3.teachers.sam_decoder import MaskDecoder
 from torch import Tensor, nn
 from transformers.models.sam.modeling_sam import SamMaskDecoder, SamPromptEncoder
-
-from edgekd.students.picosam3.teachers.sam_decoder import MaskDecoder
 
 NAMES = [
     (r"(mlps\.0|head)\.layers\.0", r"\1.layers.1"),
