@@ -9,7 +9,7 @@ import pytest
 from edgekd import cli
 from edgekd.backends.base import read_artifact
 from edgekd.backends.imx500.kit import write_kit
-from edgekd.devices.bench import work_of
+from edgekd.devices.work import work_of
 from edgekd.evidence import Bundle, EngineRecord, Manifest
 from edgekd.pipeline import resolve
 from edgekd.resources import sha256
