@@ -127,7 +127,7 @@ def collect(run: Path) -> dict[str, Any]:
         found = [*controls(plan.task, plan.task.evalset()),
                  *(scored(name, g, plan, folder) for name, g in (arms | {MCT: graph}).items())]  # fmt: skip
     return {
-        "host": host(), "when": now(), "run": plan.name, "metric": plan.task.metric, "told": told,
+        "host": host(), "when": now(), "run": bundle.manifest.name, "metric": plan.task.metric, "told": told,
         "titles": {name: arm.title for name, arm in bundle.manifest.arms.items()} | {MCT: "int8, PTQ by MCT"},
         "values": {s.subject: s.values[plan.task.metric] for s in found}, "codes": str(verdict),
         "forms": {"edgekd": form(write(ours)), "MCT": form(theirs)},

@@ -47,7 +47,7 @@ def main(
     if json:
         console.emit({"folder": str(folder), **record.plain()})
     else:
-        show(folder, record)
+        show(run, folder, record)
 
 
 def engine_of(bundle: Bundle, target: str | None) -> str:
@@ -113,7 +113,7 @@ def check_folder(folder: Path, model: Path) -> None:
         )
 
 
-def show(folder: Path, record: FirmwareRecord) -> None:
+def show(run: Path, folder: Path, record: FirmwareRecord) -> None:
     """What it is, what was found, what to do next."""
     titles = {
         "kit": "a kit: all but what the vendor's converter makes",
@@ -128,7 +128,7 @@ def show(folder: Path, record: FirmwareRecord) -> None:
     for note in record.notes:
         print(f"note: {note}")
     for number, step in enumerate(record.next, 1):
-        print(f"next {number}: {step}")
+        print(f"next {number}: {step.replace('RUN', str(run))}")
 
 
 def tell(value: object) -> str:

@@ -121,3 +121,62 @@ def test_a_model_file_made_elsewhere(cli, tmp_path):
     assert "'letterbox'" in wrong.stderr
     assert "not `letterbx`" in wrong.stderr
     assert "there is no engine `trt`" in cli("run", path, "a.png", "--engine", "trt").stderr
+
+
+@pytest.fixture
+def cells(segmented, tmp_path):
+    """A picture of cells and the boxes of three of them."""
+    from edgekd.students.registry import bundled_task
+
+    task = bundled_task(segmented.bundle)
+    chosen = [i for i in task.parts[1] if i.picture == task.parts[1][0].picture][:3]
+    Image.fromarray(task.instances.picture(chosen[0].picture)).save(tmp_path / "cells.png")
+    return [",".join(f"{v:g}" for v in instance.box) for instance in chosen]
+
+
+def test_boxes_are_asked_for_and_drawn(segmented, cli, cells, tmp_path):
+    refused = cli("run", segmented.folder, "cells.png")
+    assert refused.returncode == 2
+    assert "error: the network answers what a box holds, and there is no box" in refused.stderr
+    assert "hint: give left, top, width, height in pixels, as `--box 40,30,120,80`" in refused.stderr
+    options = [part for box in cells for part in ("--box", box)]
+    done = cli("run", segmented.folder, "cells.png", *options)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.split(",")[0] for line in lines[::2]] == [f"box {c.split(',')[0]}" for c in cells] + ["wrote out.png"]
+    whole, shown = Image.open(tmp_path / "cells.png"), Image.open(tmp_path / "out.png")
+    assert shown.width % whole.width == 0
+    assert shown.width / whole.width == shown.height / whole.height
+
+
+def test_a_bare_model_file_answers_as_its_bundle(segmented, cli, cells, tmp_path):
+    told = []
+    for model in (segmented.folder, segmented.bundle.path / "graph.onnx"):
+        done = cli("run", model, "cells.png", "--box", cells[0], "--engine", "reference", "--masks", "--json")
+        assert done.returncode == 0, done.stderr
+        told.append(json.loads(done.stdout)["answers"][0]["answers"])
+    assert told[0] == told[1]
+    labels = np.asarray(Image.open(tmp_path / "out.mask.png"))
+    assert (labels == 1).sum() == told[0][0]["answers"]["logits"]["area"]
+
+
+def test_boxes_in_a_table(segmented, cli, cells, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "b.png"):
+        (tmp_path / "in" / name).write_bytes((tmp_path / "cells.png").read_bytes())
+    done = cli("run", segmented.folder, "in", "--box", cells[0], "--box", cells[1], "--out", "marked")
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert [row["source"] for row in rows] == ["in/a.png"] * 2 + ["in/b.png"] * 2
+    assert [row["output"] for row in rows] == [f"logits in {box}" for box in cells[:2]] * 2
+    assert all(row["answer"].endswith(" pixels") and 0 <= float(row["value"]) <= 1 for row in rows)
+    told = json.loads((tmp_path / "marked/answers.json").read_text())
+    assert told[0]["answers"][0]["region"]
+
+
+def test_a_box_for_a_network_of_whole_pictures(classified, cli, sprites):
+    done = cli("run", classified.folder, "sprites/0.png", "--box", "1,2,3,4")
+    assert done.returncode == 2
+    assert "the network takes whole pictures and no boxes" in done.stderr
+    done = cli("run", classified.folder, "sprites/0.png", "--masks")
+    assert done.returncode == 2
+    assert "the network gives no mask" in done.stderr

@@ -22,7 +22,7 @@ def test_the_run_is_whole(segmented):
 
 def test_every_metric_has_its_unit_in_the_ledger(segmented):
     names = ("iou", "iou_picture", "iou_boundary", "at_50", "at_75", "at_50_95")
-    for subject in (*CONTROLS, "fp32", "ptq", "qat-dfd", "openvino"):
+    for subject in (*CONTROLS, "fp32", "ptq", "qat-dfd", "onnxruntime"):
         found = {f.name: f for f in segmented.figures if f.subject == subject}
         assert {found[name].unit for name in names} == {"%"}
         assert all(0 <= found[name].value <= 100 and found[name].n == 10 for name in names)
@@ -37,7 +37,7 @@ def test_controls_are_rows_and_marked(segmented):
             assert '<span class="tag">control' in row
         assert sum('<span class="tag">control' in row for row in rows) == 2
     assert "share at IoU ≥ 0.5, %" in page
-    assert not re.search(r"\bm?AP\b", page)
+    assert not any(re.search(r"\bm?AP\b|precision", row) for row in rows_of(page, "Every metric"))
     assert {row.title for row in read_run(segmented.bundle).rows if row.role == "control"} == set(CONTROLS)
 
 
@@ -46,7 +46,8 @@ def test_worst_masks_stand_beside_their_truth(segmented):
     told = json.loads((segmented.folder / "pictures/answers.json").read_text())
     values = [entry["value"] for entry in told if entry["group"] == "worst"]
     assert values == sorted(values)
-    assert len(told) == len({entry["id"] for entry in told}) == 10
+    assert len(values) == 8
+    assert len(told) == len({entry["id"] for entry in told}) > 8
     scores = {f.subject: f.details for f in segmented.figures if f.name == "iou"}
     for entry in told:
         truth, full, ours, errors = entry["panels"]
@@ -56,7 +57,7 @@ def test_worst_masks_stand_beside_their_truth(segmented):
         sizes = {Image.open(segmented.folder / "pictures" / panel["file"]).size for panel in entry["panels"]}
         assert len(sizes) == 1
         assert max(sizes.pop()) >= 192
-    assert page.count("data:image/webp") == 4 * 10
+    assert page.count("data:image/webp") == 4 * len(told)
     assert not re.search(r'(src|href)="(?!data:|#)', page)
 
 

@@ -10,7 +10,7 @@ from edgekd.graph.model import Graph
 from edgekd.toolchains.lock import find_lock
 from onnx import numpy_helper
 
-from tests.backends.imx500.nets import crops, gated
+from tests.backends.imx500.nets import crops, gated, untrained
 
 
 @pytest.mark.parametrize("real", [False, True])
@@ -23,6 +23,13 @@ def test_every_code_of_a_written_file_is_that_of_the_portable_graph(operators, r
     assert str(verdict).startswith(f"100 % of {verdict.codes:,} codes equal in mct-quantizers 1.6.0")
     if not real:  # all scales powers of two: exact, whoever sums
         assert check(write(graph), inputs, [golden.run(graph, x) for x in inputs]).holds
+
+
+def test_every_code_of_picosam3_is_that_of_the_portable_graph(operators):
+    inputs = crops(1, size=32)
+    verdict = check(write(untrained()), inputs, expected(untrained(), inputs))
+    assert verdict.holds
+    assert verdict.codes > 50_000
 
 
 def test_a_code_that_differs_is_counted_and_its_tensor_named(operators):
@@ -42,6 +49,11 @@ def test_a_wrong_threshold_is_found_where_it_lies(operators):
     node = next(node for node in model.graph.node if node.name == "d.q")
     next(a for a in node.attribute if a.name == "threshold").f *= 2
     assert check(model, inputs, expected(graph, inputs)).first == "d.q"
+
+
+def test_a_tensor_that_the_file_lacks_differs_everywhere(operators):
+    verdict = check(write(gated()), crops(1), [{"gone.q": np.zeros(7, np.int8), "logits": np.zeros(3, np.float32)}])
+    assert (verdict.codes, verdict.equal, verdict.first) == (7, 0, "gone.q")
 
 
 def test_operators_that_fail_are_told_not_raised(operators):
