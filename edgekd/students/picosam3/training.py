@@ -44,7 +44,8 @@ class SegmentStudent(SimpleStudent):
 
     def lesson(self, teacher: dict[str, Any]) -> Lesson:
         """Every training instance, whether its mask is used or not."""
-        return lesson(parse(TeacherConfig, teacher, "teacher"), self.task.instances, self.task.parts[0])
+        task = self.task
+        return lesson(parse(TeacherConfig, teacher, "teacher"), task.instances, task.parts[0], task.config.expose)
 
     def learn(self, teacher: dict[str, Any], cache: Path) -> None:
         """From now on with the answers of a cache that was filled for `lesson`."""
