@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgekd.errors import MissingError, RequestError, nearest
@@ -32,8 +32,8 @@ class Kind:
     counts: tuple[str, ...] = ()
     """Patterns of the files that count in a folder."""
     find: Callable[[str], Path] = find_data
-    packages: tuple[str, ...] = ()
-    """Distributions that it needs."""
+    packages: Mapping[str, str] = field(default_factory=dict)
+    """Distributions that it needs, and how each is installed."""
 
 
 def open_teacher(config: TeacherConfig, data: Instances) -> MaskTeacher:
@@ -66,11 +66,12 @@ def _found(source: str) -> tuple[Kind, Path]:
     if bool(place) != bool(kind.place):
         form = f"{name}:{kind.place}" if kind.place else name
         raise RequestError(f"the teacher `{source}` {'names no place' if kind.place else 'has no place'}", f"`{form}`")
-    if any(installed(package) == "absent" for package in kind.packages):
-        raise MissingError(f"the teacher `{name}` needs `{kind.packages[0]}`", "pip install 'edgekd[sam]'")
     path = kind.find(place)
     if not path.exists():
         raise MissingError(f"the teacher's `{path}` does not exist", kind.hint)
+    for package, command in kind.packages.items():
+        if installed(package) == "absent":
+            raise MissingError(f"the teacher `{name}` needs `{package}`", command)
     return kind, path
 
 
@@ -84,7 +85,7 @@ def _litemedsam(path: Path, data: Instances) -> MaskTeacher:
     return _seeing(LiteMedSamTeacher(load_litemedsam(path)), data)
 
 
-def _sam(model: str, hint: str) -> Kind:
+def _sam(model: str, hint: str, packages: Mapping[str, str]) -> Kind:
     """A class of `sam.py`."""
 
     def opened(path: Path, data: Instances) -> MaskTeacher:
@@ -92,7 +93,7 @@ def _sam(model: str, hint: str) -> Kind:
 
         return _seeing(getattr(sam, model)(path), data)
 
-    return Kind(opened, "FOLDER", hint, counts=SAM_FILES, packages=("transformers",))
+    return Kind(opened, "FOLDER", hint, counts=SAM_FILES, packages=packages)
 
 
 def _masks(path: Path, data: Instances) -> MaskTeacher:
@@ -113,6 +114,8 @@ def _student(path: Path, data: Instances) -> MaskTeacher:
     return _seeing(open_student(path), data)
 
 
+TRANSFORMERS = {"transformers": "pip install 'edgekd[sam]'"}
+TORCHVISION = {"torchvision": "pip install torchvision, from where torch was installed"}
 SAM_FILES = ("*.safetensors", "*.json", "*.txt")
 SAM_2 = "download facebook/sam2.1-hiera-tiny, -small, -base-plus or -large (Apache-2.0) from huggingface.co there"
 SAM_3 = (
@@ -121,9 +124,9 @@ SAM_3 = (
 )
 KINDS = {
     "litemedsam": Kind(_litemedsam, find=lambda _: locate("litemedsam") / "lite_medsam.pth"),
-    "sam2": _sam("Sam2", SAM_2),
-    "sam3": _sam("Tracker", SAM_3),
-    "sam3-concept": _sam("Concept", SAM_3),
+    "sam2": _sam("Sam2", SAM_2, TRANSFORMERS),
+    "sam3": _sam("Tracker", SAM_3, TRANSFORMERS | TORCHVISION),
+    "sam3-concept": _sam("Concept", SAM_3, TRANSFORMERS | TORCHVISION),
     "masks": Kind(_masks, "FOLDER", f"write a label map `NAME{LABELS}` for each picture there", counts=(f"*{LABELS}",)),
     "model": Kind(_model, "FILE", "name an `.onnx` or a `.tflite` file"),
     "student": Kind(_student, "FILE", "name the weights of a PicoSAM3, `.safetensors` or the authors' `.pt`"),

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -38,16 +39,22 @@ class Sam(ABC):
 
     def __init__(self, folder: Path) -> None:
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.net = self._load(folder, self.model).eval().to(self.device)
+        net, told = self._load(folder, self.model, use_safetensors=True, output_loading_info=True)
+        if lacking := sorted(told["missing_keys"]):
+            message = f"`{folder}` is no checkpoint of `{self.model}`: it lacks `{lacking[0]}`"
+            raise RequestError(message, "its `config.json` tells what it is")
+        self.net = net.eval().to(self.device)
 
-    def _load(self, folder: Path, name: str) -> Any:
+    def _load(self, folder: Path, name: str, **options: Any) -> Any:
         """A checkpoint by the class of `transformers`. Raises MissingError or RequestError."""
         try:
-            return getattr(import_module("transformers"), name).from_pretrained(folder, local_files_only=True)
+            hf = import_module("transformers")
+            hf.utils.logging.disable_progress_bar()
+            return getattr(hf, name).from_pretrained(folder, local_files_only=True, **options)
         except ImportError as error:
             message = f"`{name}` needs a package that is not here: {last_line(error)}"
             raise MissingError(message, "pip install torchvision, from where torch was installed") from None
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
+        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
             message = f"`{folder}` is no checkpoint of `{name}`: {last_line(error)}"
             raise RequestError(message, "its `config.json` tells what it is") from None
 
