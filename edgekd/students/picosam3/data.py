@@ -95,7 +95,8 @@ def exposed(picture: Picture) -> Picture:
     """A picture whose darkest and brightest thousandth of values are 0 and 255, all channels alike."""
     low, high = np.percentile(picture, (0.1, 99.9))
     stretched = (picture - low) * (255 / max(1.0, high - low))
-    return np.rint(np.clip(stretched, 0, 255)).astype(np.uint8)
+    shown: Picture = np.rint(np.clip(stretched, 0, 255)).astype(np.uint8)
+    return shown
 
 
 def split(config: DataConfig, data: Instances) -> tuple[list[Instance], list[Instance]]:
