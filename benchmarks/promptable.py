@@ -24,8 +24,8 @@ NOISES = (0.0, 0.05, 0.1, 0.2, 0.3)
 TEACHER = "litemedsam"
 ARMS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "labels": ("labels alone", {}, {}),
-    "teacher": ("LiteMedSAM alone", {}, {"trust": 1.0}),
-    "both": ("both, weighed by its score", {}, {"trust": "score"}),
+    "teacher": ("LiteMedSAM alone", {"labelled": 0.0}, {}),
+    "both": ("both, weighed by the teacher's score", {}, {"trust": "score"}),
     "labels-10": ("labels alone, a tenth", {"labelled": 0.1}, {}),
     "both-10": ("both, a tenth of the labels", {"labelled": 0.1}, {"trust": "score"}),
     "still": ("labels alone, no box noise in training", {"jitter": 0.0, "aspect": 0.0}, {}),

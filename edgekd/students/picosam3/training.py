@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from edgekd.errors import RequestError
 from edgekd.graph.resize import scale
 from edgekd.graph.roi import Roi, jitter, region
 from edgekd.schema.io import IoRecord
@@ -56,7 +57,10 @@ class SegmentStudent(SimpleStudent):
     def training(self) -> list[Instance]:
         """What is drawn from: of pictures without masks only where a teacher answers for them."""
         task, taught = self.task, self.taught
-        return [i for i in task.parts[0] if i.picture in task.labelled or (taught and taught.views(i))]
+        found = [i for i in task.parts[0] if i.picture in task.labelled or (taught and taught.views(i))]
+        if not found:
+            raise RequestError("nothing is left to train on", "raise `data.labelled`, or name a teacher that answers")
+        return found
 
     def sample(self, rng: np.random.Generator) -> dict[str, Any]:
         """A crop (side, side, 3) and its mask (1, side, side); with a teacher also its logits as `taught`, alike, its
