@@ -22,7 +22,7 @@ def test_the_run_is_whole(segmented):
 
 def test_every_metric_has_its_unit_in_the_ledger(segmented):
     names = ("iou", "iou_picture", "iou_boundary", "at_50", "at_75", "at_50_95")
-    for subject in (*CONTROLS, "fp32", "qat-dfd", "onnxruntime"):
+    for subject in (*CONTROLS, "fp32", "qat-dfd", "openvino"):
         found = {f.name: f for f in segmented.figures if f.subject == subject}
         assert {found[name].unit for name in names} == {"%"}
         assert all(0 <= found[name].value <= 100 and found[name].n == 10 for name in names)
