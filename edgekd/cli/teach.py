@@ -44,7 +44,7 @@ def main(
     if json:
         console.emit(found)
         return
-    print(f"{new:,} new answers, {new / seconds:,.1f} answers/s")
+    print(f"{new:,} new answers" + (f", {new / seconds:,.1f} answers/s" if new else ""))
     print(f"{out}: {whole} of {ask.record.shards} shards, {size / 1e6:,.1f} MB")
     if whole == ask.record.shards:
         print(f"next: edgekd compress {recipe} --target TARGET --set teacher.cache={out}")

@@ -22,6 +22,7 @@ from edgekd.quantize.operators import (
     READS_CONSTANTS,
     SAME,
     WEIGHTED,
+    clips_from_zero,
     is_grouped_transpose,
     is_size,
     is_tensor,
@@ -222,7 +223,7 @@ class _View:
         self._name(node, name)
         if kind in WEIGHTED and self._own_weights(node):
             self.weighted[name] = node
-        self.ops.append(Op(kind, values, name, moves(node)))
+        self.ops.append(Op(kind, values, name, moves(node), clips_from_zero(node)))
 
     def _key(self, stem: str) -> str:
         self.seen[stem] += 1

@@ -94,6 +94,14 @@ def moves(node: fx.Node) -> bool:
     return onnx_type(node) in MOVES and node.target is not _aten.upsample_bilinear2d.vec
 
 
+def clips_from_zero(node: fx.Node) -> bool:
+    """Whether the operator is a clip, ReLU6 or the like, whose lower end is a number not below 0."""
+    if node.target is _aten.relu6.default:
+        return True
+    low = node.args[1] if len(node.args) > 1 else None
+    return onnx_type(node) == "Clip" and isinstance(low, int | float) and low >= 0
+
+
 def is_grouped_transpose(node: fx.Node) -> bool:
     """Whether a node is a ConvTranspose of several groups, whose channels do not lie along one axis of its weight."""
     groups = node.args[6] if len(node.args) > 6 else 1

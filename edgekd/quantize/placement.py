@@ -17,6 +17,8 @@ class Op:
     output: str
     moves: bool = False
     """Whether it only moves values, so that codes stay codes."""
+    nonnegative: bool = False
+    """Whether what it makes cannot be negative by what the operator is told, such as a Clip from 0."""
 
 
 NONNEGATIVE = ("Relu", "Sigmoid", "Softmax", "HardSigmoid")
@@ -27,7 +29,7 @@ def nonnegative(ops: Sequence[Op], inputs: Iterable[str] = ()) -> set[str]:
     """Values that cannot be negative: such `inputs`, behind a Relu and the like, and what only moves such values."""
     out = set(inputs)
     for op in ops:
-        if op.type in NONNEGATIVE or (op.moves and op.inputs and out.issuperset(op.inputs)):
+        if op.nonnegative or op.type in NONNEGATIVE or (op.moves and op.inputs and out.issuperset(op.inputs)):
             out.add(op.output)
     return out
 

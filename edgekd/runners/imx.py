@@ -200,19 +200,19 @@ class Session:
             self._camera.close()
 
 
-def watch(camera: Camera, frames: int, seconds: float, warmup: int = 0) -> dict[str, Any]:
-    """Times in ms of `frames` frames with a result, or of what came in `seconds`; frames in all, and those without."""
-    rows, whole, left = [], 0, warmup  # type: list[tuple[float, float]], int, int
-    for _, times in camera.results(seconds):
-        if left and times is None:
-            continue
-        if left:
-            left -= 1
+def watch(camera: Camera, frames: int, most: float, warmup: int = 0, least: float = 0.0) -> dict[str, Any]:
+    """Times in ms of frames with a result, after `warmup` of these: of `frames` and for `least` seconds at least, but
+    no longer than `most` seconds; how many frames there were in all, and how many without a result."""
+    rows, whole = [], 0  # type: list[tuple[float, float]], int
+    end = time.monotonic() + least
+    for _, times in camera.results(most):
+        if warmup:
+            warmup -= times is not None
             continue
         whole += 1
         if times is not None:
             rows.append(times)
-        if len(rows) >= frames:
+        if len(rows) >= frames and time.monotonic() >= end:
             break
     return {"dnn_ms": [row[0] for row in rows], "dsp_ms": [row[1] for row in rows], "frames": whole,
             "without_result": whole - len(rows)}  # fmt: skip
@@ -226,7 +226,8 @@ def time_model(
     camera = Camera(Path(model), options.get("format", "RGB"))
     try:
         begin = time.monotonic()
-        found = watch(camera, runs, max(seconds, PATIENCE), warmup)
+        most = seconds + PATIENCE + 4 * (warmup + runs) / RATE  # a sensor as slow as that has no frame's time
+        found = watch(camera, runs, most, warmup, seconds)
         end = time.monotonic()
     finally:
         camera.close()

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from edgekd.backends.base import Artifact, Job
 from edgekd.backends.imx500 import inverse as imx500
+from edgekd.backends.imx500.verify import LOCK, traces
 from edgekd.backends.registry import backend, is_installed
 from edgekd.devices.local import RUNNERS, open_session
 from edgekd.errors import MissingError, Problem, ProblemsError, RequestError, last_line
@@ -24,14 +25,18 @@ from edgekd.graph.model import Array, Graph, read_model, with_batch
 from edgekd.graph.records import guess_record, has_record, misfits, with_record
 from edgekd.schema.io import IoRecord
 from edgekd.schema.load import problems_of
+from edgekd.toolchains.cache import is_fetched
+from edgekd.toolchains.lock import find_lock
 from edgekd.verify.engines import LocalEngine
 from edgekd.verify.gates import Gate, parity_gate
-from edgekd.verify.parity import Hop
+from edgekd.verify.parity import Hop, compare
 from edgekd.verify.search import check_engine
 
 SUFFIXES = (".onnx", ".tflite")
 PROBES = 2
 GOLDEN = "integer reference"
+UNOPTIMISED = "onnxruntime, unoptimised"
+OPERATORS = "mct-quantizers"
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,8 @@ class Foreign:
     notes: list[Problem] = field(default_factory=list)
     refused: list[Problem] = field(default_factory=list)
     """Engines that do not run it here, and why; these are among the notes."""
+    dialect: onnx.ModelProto | None = None
+    """The file as it is, where it is written in the IMX500's dialect, which `graph` was read from."""
 
     def demand_engine(self) -> None:
         """Raises ProblemsError, with every engine's reason, where none here runs the file."""
@@ -76,22 +83,31 @@ def opened(path: Path, record: Path | None = None) -> Iterator[Foreign]:
     with TemporaryDirectory() as folder:
         made = list(_engines(path, graph, Path(folder), refused))
         engines, roundings = {e.name: e for e, _ in made}, {e.name: r for e, r in made}
-        yield Foreign(path, graph, engines, roundings, notes + refused, refused)
+        dialect = _dialect(path, notes)
+        yield Foreign(path, graph, engines, roundings, notes + refused, refused, dialect)
 
 
 def verify_foreign(
     found: Foreign, say: Callable[[str], None] = lambda text: None, every: bool = False
 ) -> tuple[list[Hop], list[Gate]]:
-    """Every engine against the golden interpreter in its own rounding. Raises ProblemsError where either is lacking."""
+    """Every engine against the golden interpreter in its own rounding. Raises ProblemsError where either is lacking.
+
+    Of a file in the IMX500's dialect only what computes as the sensor's graph declares: nothing optimised.
+    """
     if problems := golden.check(found.graph):
         raise ProblemsError(problems)
     found.demand_engine()
     hops, gates, inputs = [], [], found.probes()
-    for name, engine in found.engines.items():
+    for name in found.engines if found.dialect is None else found.engines.keys() & {UNOPTIMISED}:
+        engine = found.engines[name]
         say(f"parity: {GOLDEN} → {name}")
         hop = check_engine(f"{GOLDEN} → {name}", engine, found.graph, inputs, found.roundings[name], every)
         hops.append(hop)
         gates.append(parity_gate(hop))
+    if found.dialect is not None and is_fetched(find_lock(LOCK)):
+        say(f"parity: {GOLDEN} → {OPERATORS}")
+        hops.append(compare(f"{GOLDEN} → {OPERATORS}", found.graph, inputs, traces(found.dialect, inputs)[0]))
+        gates.append(parity_gate(hops[-1]))
     return hops, gates
 
 
@@ -116,6 +132,16 @@ def _read(path: Path, record: Path | None) -> tuple[Graph, list[Problem]]:
     if problems := misfits(graph, graph.io):
         raise ProblemsError(problems)
     return graph, notes
+
+
+def _dialect(path: Path, notes: list[Problem]) -> onnx.ModelProto | None:
+    """A file of the IMX500's dialect, whose own operators look at it too where they were fetched."""
+    model = read_model(path) if path.suffix.lower() == ".onnx" else None
+    if model is None or not imx500.is_dialect(model):
+        return None
+    if not is_fetched(find_lock(LOCK)):
+        notes.append(Problem("", f"{OPERATORS}' own operators are not here", f"edgekd fetch {LOCK}", missing=True))
+    return model
 
 
 def read_graph(path: Path) -> Graph:
@@ -145,7 +171,7 @@ def read_record(path: Path) -> IoRecord:
 Form = tuple[str, dict[str, object], Rounding]
 FORMS: dict[str, dict[str, Form]] = {
     ".onnx": {
-        "onnxruntime, unoptimised": ("onnxruntime", {"optimise": False}, "rne_f32"),
+        UNOPTIMISED: ("onnxruntime", {"optimise": False}, "rne_f32"),
         "onnxruntime": ("onnxruntime", {}, "rne_f32"),
         "openvino": ("openvino", {}, "rne_f32"),
     },

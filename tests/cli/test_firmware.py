@@ -7,21 +7,20 @@ from pathlib import Path
 
 import pytest
 from edgekd import cli
-from edgekd.backends.base import Artifact, read_artifact
-from edgekd.backends.imx500.kit import runner_options, write_kit
-from edgekd.backends.registry import BACKENDS
-from edgekd.devices.bench import work_of
+from edgekd.backends.base import read_artifact
+from edgekd.backends.imx500.kit import write_kit
+from edgekd.devices.work import work_of
 from edgekd.evidence import Bundle, EngineRecord, Manifest
 from edgekd.pipeline import resolve
+from edgekd.resources import sha256
 
-from tests.backends.imx500.files import OPTIONS, dialect, info, job, rpk, stand_in, xml
+from tests.backends.imx500.files import OPTIONS, artifact, dialect, info, job, rpk, stand_in, xml
 
 
 @pytest.fixture
 def run(tmp_path, monkeypatch) -> Path:
     """A run's folder with a kit in it, as `edgekd compress` leaves one."""
     monkeypatch.delenv("EDGEKD_IMX500_CONVERTER", raising=False)
-    monkeypatch.setitem(BACKENDS, "imx500", "edgekd.backends.imx500.firmware:MakesFirmware")
     return bundle(tmp_path / "run", "imx500")
 
 
@@ -29,10 +28,8 @@ def bundle(folder: Path, backend: str) -> Path:
     kit = folder / "bundle" / "artifacts" / backend
     kit.mkdir(parents=True)
     write_kit(dialect(), job(), OPTIONS, kit)
-    options = runner_options(dialect(), OPTIONS)
-    artifact = Artifact(backend=backend, kind="kit", tool="a test", model="network.onnx", runner="imx", options=options)
-    (kit / "artifact.json").write_text(json.dumps(artifact.plain()))
-    recipe, target = resolve("qdr", "x86", ())
+    (kit / "artifact.json").write_text(json.dumps(artifact(backend).plain()))
+    recipe, target = resolve("qdr", "imx500" if backend == "imx500" else "x86", ())
     manifest = Manifest(
         name="run", created="2026-01-01T00:00:00Z", recipe=recipe, target=target, arms={},
         engines={backend: EngineRecord(role="target")}, data={}, steps={}, versions={}, host="a host", files={},
@@ -70,7 +67,7 @@ def test_without_a_converter_it_is_a_kit_that_says_what_to_do(run, edgekd):
 
 
 def test_a_converter_then_a_packaged_file(run, edgekd, tmp_path):
-    code, out, _ = edgekd("firmware", run, "--converter", stand_in(tmp_path / "tool"), "--target", "x86")
+    code, out, _ = edgekd("firmware", run, "--converter", stand_in(tmp_path / "tool"), "--target", "imx500")
     assert code == 0
     assert "converted" in out.splitlines()[0]
     assert "stand-in 0.1" in out
@@ -107,8 +104,8 @@ def test_it_goes_where_it_is_told_but_not_over_other_things(run, edgekd, tmp_pat
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--target", "jetson"], 2, "the run is for `x86`, not for `jetson"),
-        (["--target", "x87"], 2, "did you mean `x86`?"),
+        (["--target", "jetson"], 2, "the run is for `imx500`, not for `jetson"),
+        (["--target", "imx50"], 2, "did you mean `imx500`?"),
         (["--converter", "/nowhere/imxconv-pt"], 3, "is no program here"),
         (["--rpk", "/nowhere/network.rpk"], 3, "does not exist"),
         (["--timeout", "0"], 2, "timeout"),
@@ -132,6 +129,19 @@ def test_what_is_not_the_networks_is_refused(run, edgekd, tmp_path):
     assert code == 2
     assert "its size" in err
     assert not (run / "firmware" / "network.rpk").exists()
+
+
+def test_a_kit_that_is_not_as_it_was_written_is_not_handed_on(run, edgekd):
+    path = run / "bundle" / "manifest.json"
+    manifest = Manifest.model_validate_json(path.read_text())
+    kit = run / "bundle" / "artifacts" / "imx500"
+    files = {f"artifacts/imx500/{file.name}": sha256(file) for file in kit.iterdir()}
+    path.write_text(manifest.model_copy(update={"files": files}).model_dump_json(by_alias=True))
+    assert edgekd("firmware", run)[0] == 0
+    (kit / "network.json").write_text("{")
+    code, _, err = edgekd("firmware", run)
+    assert code == 2
+    assert "`artifacts/imx500/network.json` is changed or gone" in err
 
 
 def test_a_target_without_firmware_says_what_else_there_is(tmp_path, edgekd):

@@ -51,12 +51,14 @@ def test_what_only_moves_values_that_cannot_be_negative_cannot_be_either():
     ops = [
         Op("Relu", ("x",), "r"), Op("Sigmoid", ("x",), "s"), Op("MaxPool", ("r",), "p", moves=True),
         Op("Concat", ("p", "s"), "both", moves=True), Op("Concat", ("p", "x"), "mixed", moves=True),
-        Op("Resize", ("r",), "bilinear"),
+        Op("Resize", ("r",), "bilinear"), Op("Clip", ("x",), "six", nonnegative=True), Op("Clip", ("x",), "c"),
+        Op("Reshape", ("in",), "flat", moves=True),
     ]  # fmt: skip
-    assert nonnegative(ops) == {"r", "s", "p", "both"}
+    assert nonnegative(ops) == {"r", "s", "p", "both", "six"}
+    assert nonnegative(ops, {"in"}) == {"r", "s", "p", "both", "six", "in", "flat"}
 
 
-@pytest.mark.parametrize("name", ["jetson", "x86", "x86:onnxruntime", "raspberry-pi-5"])
+@pytest.mark.parametrize("name", ["jetson", "x86", "x86:onnxruntime", "raspberry-pi-5", "imx500"])
 def test_every_operator_of_an_engine_has_its_place(name):
     """Quantized, moving codes, fused into what is quantized, or float: said for each, once."""
     engine = find_target(name).engine

@@ -83,7 +83,7 @@ SEARCH = (Phase.explicit, Phase.reuse, Phase.generate)  # an example takes secon
 @settings(max_examples=12, deadline=None, phases=SEARCH, suppress_health_check=[HealthCheck.too_slow])
 @given(
     blocks=st.lists(block, min_size=1, max_size=5), side=st.sampled_from([1, 5, 8]), seed=st.integers(0, 99),
-    target=st.sampled_from(["x86:onnxruntime", "x86", "jetson"]), constant=st.booleans(),
+    target=st.sampled_from(["x86:onnxruntime", "x86", "jetson", "imx500"]), constant=st.booleans(),
 )  # fmt: skip
 def test_one_answer_from_training_to_onnx_runtime(blocks, side, seed, target, constant):
     torch.manual_seed(seed)

@@ -128,6 +128,24 @@ def test_signs_follow_the_structure_not_the_values():
     assert threshold(quantized.activations["sigmoid"]) == 1.0
 
 
+class Clipped(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = (nn.Conv2d(3, 3, 1) for _ in range(3))
+
+    def forward(self, x):
+        return torch.clamp(self.c(nn.functional.hardtanh(self.b(nn.functional.relu6(self.a(x))))), min=0.0)
+
+
+def test_clips_from_zero_are_unsigned_and_so_are_such_pictures():
+    x = torch.rand(1, 3, 4, 4)
+    quantized = insert(capture(Clipped(), (x,)), ARITHMETIC, [(0.0, 255 / 256)])
+    grids = [q.grid.qmin for q in quantized.activations.values()]
+    assert [low == 0 for low in grids][:2] == [True, True]  # the picture, ReLU6
+    assert grids[-2:] == [-128, 0]  # HardTanh, the clip from 0
+    assert threshold(next(iter(quantized.activations.values()))) == 1.0
+
+
 @pytest.mark.parametrize(("start", "end"), [(64.0, 4.0), (0.03125, 4.0)])
 def test_training_moves_a_threshold_to_the_values(start, end):
     """Steps eight or a hundred times off come back by their gradient; they stay powers of two and finite."""

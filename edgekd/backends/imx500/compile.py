@@ -8,15 +8,15 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from edgekd.backends.base import Artifact, FirmwareRecord, FirmwareRequest, Job, check_operators, read_artifact
-from edgekd.backends.imx500 import dialect, firmware, memory, rules, verify
+from edgekd.backends.base import Artifact, Job, check_operators
+from edgekd.backends.imx500 import dialect, memory, rules, verify
+from edgekd.backends.imx500.firmware import MakesFirmware
 from edgekd.backends.imx500.kit import MODEL, runner_options, write_kit
 from edgekd.errors import Problem, ProblemsError
 from edgekd.graph.model import Graph
 from edgekd.schema.base import Strict
 from edgekd.schema.target import Engine
 
-KEPT = "persistent input"
 PROBES = 2
 """Inputs that the dialect's own operators are run on; one takes a second or more."""
 
@@ -31,7 +31,7 @@ class Imx500Options(Strict):
     tpc: Literal["1.0"] = Field("1.0", description="Target platform capabilities that the graph keeps to.")
 
 
-class Imx500:
+class Imx500(MakesFirmware):
     """The sensor's network processor, through Sony's converter."""
 
     package = None
@@ -52,7 +52,6 @@ class Imx500:
         write_kit(model, job, options, out)
         facts: dict[str, Any] = {
             "rules": f"nothing that target platform capabilities {options.tpc} lack",
-            KEPT: options.persistent,
             "memory": memory.estimate(job.graph, options.persistent).told(),
             "operators": dict(Counter(node.op_type for node in model.graph.node).most_common()),
             "dialect": str(verdict),
@@ -67,11 +66,3 @@ class Imx500:
             observe="all",
             facts=facts,
         )
-
-    def firmware(self, kit: Path, out: Path, request: FirmwareRequest) -> FirmwareRecord:
-        """The folder that is handed on, converted where the converter is."""
-        return firmware.make(kit, out, request, bool(read_artifact(kit).facts[KEPT]))
-
-    def loadable(self, folder: Path) -> Path | None:
-        """What the sensor, or the packager on its board, is given."""
-        return firmware.loadable(folder)

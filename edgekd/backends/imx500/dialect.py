@@ -28,7 +28,7 @@ VERSION = "1.6.0"
 OPSET, IR = 18, 9
 BATCH = "batch_size"
 TINY = np.float32(2.0**-30)
-"""Least threshold of a channel, ours: at zero mct-quantizers' operators end the process."""
+"""Threshold of a channel whose scale is zero, ours: at zero mct-quantizers' operators fail."""
 _RESIZE = ("coordinate_transformation_mode", "cubic_coeff_a", "mode", "nearest_mode")
 
 
@@ -55,12 +55,13 @@ class _Writer:
     names: set[str] = field(default_factory=set)
     """Of nodes."""
     tensors: set[str] = field(default_factory=set)
-    """Names of constants."""
+    """Names that tensors of the dialect have."""
 
     def written(self) -> onnx.ModelProto:
         """The whole model."""
         graph = self.graph
         self.renamed |= _ends("input", graph.inputs) | _ends("output", graph.outputs)
+        self.tensors |= {*self.renamed.values()}
         for node in graph.nodes:
             if node.op_type == "QuantizeLinear":
                 self._activation(node)
@@ -101,7 +102,7 @@ class _Writer:
         codes, kind = node.output[0], self.graph.code_type(node)
         real = [reader.output[0] for reader in self.graph.readers.get(codes, [])]
         given_out = [self.renamed[name] for name in real if name in self.graph.outputs]
-        out = given_out[0] if given_out else f"{codes.removesuffix('.q')}.rounded"
+        out = given_out[0] if given_out else self._new(f"{codes.removesuffix('.q')}.rounded")
         self.renamed |= dict.fromkeys(real, out)
         self._add(
             "ActivationPOTQuantizer", [self._read(node.input[0], True)], [out], codes, domain=DOMAIN,
@@ -117,9 +118,9 @@ class _Writer:
         if codes.dtype == np.int32:
             self.renamed[node.output[0]] = base
             return
-        out = self.renamed[node.output[0]] = f"{base}.rounded"
+        out = self.renamed[node.output[0]] = self._new(f"{base}.rounded")
         bits, axis = code_bits(codes.dtype), attrs.get("axis", 1) % codes.ndim if scale.ndim else 0
-        limits = np.maximum(scale.astype(np.float32).reshape(-1) * np.float32(2 ** (bits - 1)), TINY)
+        limits = np.where(scale > 0, scale.astype(np.float32) * np.float32(2 ** (bits - 1)), TINY).reshape(-1)
         self._add(
             "WeightsSymmetricQuantizer", [base, self._constant(f"{base}.threshold", limits)], [out], node.input[0],
             domain=DOMAIN, num_bits=bits, per_channel=scale.ndim, channel_axis=axis, signed=1, mctq_version=VERSION,
@@ -135,7 +136,7 @@ class _Writer:
         elif kind == "Resize":
             attrs = _resizing(attrs)
         names = [self._read(name, kind in KERNELS and i > 0) for i, name in enumerate(inputs)]
-        outputs = [self.renamed.setdefault(name, name) for name in node.output]
+        outputs = [self._made(name) for name in node.output]
         self._add(kind, names, outputs, node.name or node.output[0], **attrs)
 
     def _read(self, name: str, parameter: bool) -> str:
@@ -144,8 +145,14 @@ class _Writer:
             return self.renamed.get(name, name)
         if not parameter:
             return self._constant(name, self.graph.constants[name])
-        self.initializers[name] = self.graph.constants[name]
-        return name
+        self.initializers[self._made(name)] = self.graph.constants[name]
+        return self.renamed[name]
+
+    def _made(self, name: str) -> str:
+        """The name of what an operator makes; none where it is left out."""
+        if name and name not in self.renamed:
+            self.renamed[name] = self._new(name)
+        return self.renamed.get(name, name)
 
     def _constant(self, name: str, value: Array) -> str:
         name = self._new(name)

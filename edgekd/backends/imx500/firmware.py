@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from edgekd.backends.base import FirmwareRecord, FirmwareRequest
+from edgekd.backends.base import FirmwareRecord, FirmwareRequest, read_artifact
 from edgekd.backends.imx500 import converter, memory_report, packer, params
 from edgekd.backends.imx500.kit import CONVERTED, INTRINSICS, MODEL, TOLD, the_input
 from edgekd.backends.imx500.network_info import NetworkInfo
@@ -29,28 +29,37 @@ ANNOTATE = "check and annotate what it made: `edgekd firmware RUN --rpk network.
 RUN = "run on the Raspberry Pi: `python3 run.py --json`, `python3 inject.py`; or `edgekd bench RUN --device ssh://…`"
 
 
-class MakesFirmware:
-    """What a back end of the sensor can do beside compiling."""
+def make(kit: Path, out: Path, request: FirmwareRequest, persistent: bool) -> FirmwareRecord:
+    """Fill `out`, a copy of the kit, by what the person gave, and tell what it then is.
 
-    def firmware(self, kit: Path, out: Path, request: FirmwareRequest) -> FirmwareRecord:
-        """Fill `out`, a copy of the kit, by what the person gave, and tell what it then is.
+    Raises MissingError, RequestError or ProblemsError for files that are not the network's, GateFailedError for a
+    network that does not fit in the chip.
+    """
+    program = converter.find(request.converter)
+    facts, notes, tool = _estimated(kit), list[str](), ""
+    if program is not None:
+        found, notes, tool = _convert(program, out, request, persistent)
+        facts |= found
+    if request.packaged is not None:
+        firmware = checked_rpk(request.packaged, out)
+        write_atomic(out / RPK, firmware.with_intrinsics(_read(out / INTRINSICS)).write())
+        facts |= {"rpk": "size, order of colours, codes and outputs are the network's"}
+    kind, todo = _state(loadable(out))
+    return FirmwareRecord(kind=kind, tool=tool, facts=facts, notes=tuple(notes), next=todo)
 
-        Raises MissingError, RequestError or ProblemsError for files that are not the network's, GateFailedError for a
-        network that does not fit in the chip.
-        """
-        program = converter.find(request.converter)
-        facts, notes, tool = _convert(program, out, request) if program is not None else ({}, [], "")
-        if request.packaged is not None:
-            found = checked_rpk(request.packaged, out)
-            write_atomic(out / RPK, found.with_intrinsics(_read(out / INTRINSICS)).write())
-            facts |= {"rpk": "size, order of colours, codes and outputs are the network's"}
-        kind, todo = _state(self.loadable(out))
-        return FirmwareRecord(kind=kind, tool=tool, facts=facts, notes=tuple(notes), next=todo)
 
-    def loadable(self, folder: Path) -> Path | None:
-        """The packaged file, else what the converter made; None where neither is here."""
-        places = (folder / RPK, folder / CONVERTED / packer.FILE)
-        return next((path for path in places if path.is_file()), None)
+def loadable(folder: Path) -> Path | None:
+    """The packaged file, else what the converter made; None where neither is here."""
+    places = (folder / RPK, folder / CONVERTED / packer.FILE)
+    return next((path for path in places if path.is_file()), None)
+
+
+def _estimated(kit: Path) -> dict[str, Any]:
+    """What edgekd had estimated, under the converter's names, to be read beside its exact bytes."""
+    told = read_artifact(kit).facts["memory"]
+    names = {"runtime": "activations", "coefficients": "coefficients"}
+    sizes = {name: "{:,} to {:,}".format(*told[ours]) for name, ours in names.items()}
+    return {"estimate": {"all": told["estimate"], **sizes}}
 
 
 def _read(path: Path) -> Any:
@@ -65,7 +74,9 @@ def _state(here: Path | None) -> tuple[Any, tuple[str, ...]]:
     return "firmware", (RUN,)
 
 
-def _convert(program: Path, out: Path, request: FirmwareRequest) -> tuple[dict[str, Any], list[str], str]:
+def _convert(
+    program: Path, out: Path, request: FirmwareRequest, persistent: bool
+) -> tuple[dict[str, Any], list[str], str]:
     """Have it converted in a folder of its own, which takes its place when all is checked."""
     request.say(LICENCE)
     notes = [note for note in (converter.memory_note(),) if note]
@@ -74,7 +85,6 @@ def _convert(program: Path, out: Path, request: FirmwareRequest) -> tuple[dict[s
         made = Path(folder) / CONVERTED
         made.mkdir()
         try:
-            persistent = bool(_read(out / TOLD)["persistent"])
             converter.convert(program, out / MODEL, made, persistent, request.timeout, request.say)
         finally:
             shutil.move(Path(folder) / converter.LOG, out / converter.LOG)

@@ -104,7 +104,6 @@ def _told(given: Tensor, outputs: list[Tensor], options: KitOptions, io: IoRecor
         "outputs": [{"name": t.name, "dims": list(t.dims), "step": t.step} for t in outputs],
         "region": region_of(io),
         "threshold": threshold_of(io),
-        "persistent": options.persistent,
     }
 
 
@@ -142,7 +141,7 @@ def _describe_input(given: Tensor) -> str:
 
 
 def _describe_output(tensor: Tensor) -> str:
-    return f"`{tensor.name}` has {' x '.join(map(str, tensor.dims))} codes of {tensor.step:g} each."
+    return f"`{tensor.name}` has {' x '.join(map(str, tensor.dims))} codes of {tensor.step} each."
 
 
 def _describe_mask(io: IoRecord) -> str:

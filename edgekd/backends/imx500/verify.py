@@ -51,9 +51,9 @@ class Verdict:
 def check(model: onnx.ModelProto, inputs: Sequence[Arrays], expected: Sequence[Arrays]) -> Verdict:
     """Run a file of the dialect and compare every tensor of codes that is `expected`, for each of the inputs.
 
-    `expected` names tensors as the portable graph does (`X.q`), and inputs stand in the order of the file's. Never
-    raises for what the operators do: without their environment, or where they end the process, the verdict says so, and
-    where a quantizer is none that can be read.
+    `expected` names tensors as the portable graph does (`X.q`); one that the file lacks differs everywhere. Inputs are
+    in the order of the file's. Never raises for what the operators do: without their environment, or where they end the
+    process, the verdict says so, and where a quantizer is none that can be read.
     """
     try:
         made, tool = traces(model, inputs)
@@ -62,11 +62,12 @@ def check(model: onnx.ModelProto, inputs: Sequence[Arrays], expected: Sequence[A
     codes = equal = 0
     first = ""
     for found, wanted in zip(made, expected, strict=True):
-        for name in (name for name in found if name in wanted):
-            same = int((found[name] == wanted[name]).sum())
-            codes, equal = codes + found[name].size, equal + same
-            first = first or (name if same < found[name].size else "")
-    return Verdict(tool, codes, equal, first, "" if codes else "the file has none of the tensors expected")
+        for name, want in ((name, want) for name, want in wanted.items() if want.dtype.kind in "iu"):
+            got = found.get(name, np.empty(0))
+            same = int((got == want).sum()) if got.shape == want.shape else 0
+            codes, equal = codes + want.size, equal + same
+            first = first or (name if same < want.size else "")
+    return Verdict(tool, codes, equal, first, "" if codes else "no codes are expected")
 
 
 def expected(graph: Graph, inputs: Iterable[Arrays]) -> list[Arrays]:
@@ -98,7 +99,7 @@ def traces(model: onnx.ModelProto, inputs: Sequence[Arrays]) -> tuple[list[Array
         _run([str(python), str(_SCRIPT), *map(str, paths)])
         with np.load(paths[2], allow_pickle=False) as found:
             tool = str(found["tool"])
-            out = [{codes: (found[f"{i}/{real}"] / scale).astype(kind) for codes, real, scale, kind in grids}
+            out = [{codes: np.rint(found[f"{i}/{real}"] / scale).astype(kind) for codes, real, scale, kind in grids}
                    for i in range(len(inputs))]  # fmt: skip
     return out, tool
 

@@ -36,11 +36,14 @@ class DataConfig(Strict):
     )
     images: str = Field("", description="Folder of the pictures of a COCO file.")
     side: int = Field(96, ge=16, multiple_of=16, description="Side of a training crop, in pixels.")
-    least: int = Field(10, ge=1, description="Least longer side of an instance's box, in pixels of its picture.")
+    least: int = Field(16, ge=1, description="Least longer side of an instance's box, in pixels of its picture.")
     train: float = Field(0.8, gt=0, lt=1, description="Share of the pictures that trains; the rest tests.")
     split: int = Field(0, ge=0, description="Seed of that split.")
     tests: int = Field(100, ge=1, description="At most so many test instances, taken evenly.")
     labelled: float = Field(1.0, gt=0, le=1, description="Share of the training pictures whose masks are used.")
+    expose: bool = Field(
+        False, description="Stretch each picture to the whole range of its pixels, as a camera's exposure would."
+    )
     jitter: float = Field(0.1, ge=0, le=1, description="Box noise in training: how far boxes move and grow.")
     aspect: float = Field(0.1, ge=0, lt=1, description="How far a training region's sides are stretched or squeezed.")
     flip: bool = Field(True, description="Mirror training crops both ways.")
@@ -84,7 +87,15 @@ def load(config: DataConfig) -> Instances:
     if not kept:
         message = f"`{config.source}` holds no instance with a side of {config.least} pixels or more"
         raise RequestError(message, "lower `data.least`, or name another source")
-    return Instances(whole.names, kept, whole.picture, whole.mask)
+    shown = cache(lambda i: exposed(whole.picture(i))) if config.expose else whole.picture
+    return Instances(whole.names, kept, shown, whole.mask)
+
+
+def exposed(picture: Picture) -> Picture:
+    """A picture whose darkest and brightest thousandth of values are 0 and 255, all channels alike."""
+    low, high = np.percentile(picture, (0.1, 99.9))
+    stretched = (picture - low) * (255 / max(1.0, high - low))
+    return np.rint(np.clip(stretched, 0, 255)).astype(np.uint8)
 
 
 def split(config: DataConfig, data: Instances) -> tuple[list[Instance], list[Instance]]:

@@ -27,7 +27,7 @@ from edgekd.graph.roi import Box, Roi, jitter, region
 from edgekd.schema.base import digest
 from edgekd.students.picosam3.data import Instance, Instances
 from edgekd.students.picosam3.teachers.base import Answer, MaskTeacher, TeacherConfig
-from edgekd.train.cache import Lesson
+from edgekd.train.cache import Answers, Lesson
 
 SHARP = 2.5
 """Half of the losses' tau."""
@@ -144,3 +144,25 @@ def kept(answer: Answer, roi: Roi) -> Codes:
     if not (np.isfinite(answer.logits).all() and np.isfinite(answer.score)):
         raise RequestError("the teacher answers what is not a number", "choose another `teacher.source`")
     return encode(over(np.clip(answer.logits, OUTSIDE, -OUTSIDE).astype(np.float32), answer.roi, roi, SIDE))
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What a teacher's answers say of training crops, and how far they are trusted."""
+
+    config: TeacherConfig
+    answers: Answers
+
+    def views(self, instance: Instance) -> list[int]:
+        """Views that say something: those with a score above zero."""
+        return [view for view in range(self.config.views) if self.answers.look(instance.id, view)[1] > 0]
+
+    def __call__(
+        self, instance: Instance, roi: Roi, size: tuple[int, ...], side: int, rng: np.random.Generator
+    ) -> tuple[Logits, float]:
+        """What one of the views says of a region of a picture of `size`: logits (side, side), and their trust, 0 to 1,
+        which is 0 where no view says something."""
+        said, known = self.views(instance), wide(instance.box, size)
+        codes, score = self.answers.look(instance.id, said[int(rng.integers(len(said)))] if said else 0)
+        trust = score if self.config.trust == "score" or not said else self.config.trust
+        return over(decode(codes), known, roi, side), trust

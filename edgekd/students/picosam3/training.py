@@ -14,7 +14,7 @@ from edgekd.graph.roi import Roi, jitter, region
 from edgekd.schema.io import IoRecord
 from edgekd.schema.load import parse
 from edgekd.students.picosam3.data import Instance
-from edgekd.students.picosam3.lesson import Logits, decode, lesson, over, wide
+from edgekd.students.picosam3.lesson import Taught, lesson
 from edgekd.students.picosam3.losses import AREA, area_loss, combined, label_loss
 from edgekd.students.picosam3.network import ModelConfig, PicoSam3Net
 from edgekd.students.picosam3.task import SegmentTask, fitted
@@ -32,8 +32,7 @@ class SegmentStudent(SimpleStudent):
         super().__init__(model, data, seed)
         self.config = parse(ModelConfig, model, "model")
         self.task = SegmentTask(data, seed)
-        self.teacher = TeacherConfig(source="")
-        self.answers: Answers | None = None
+        self.taught: Taught | None = None
 
     def io(self, shape: tuple[int, int]) -> IoRecord:
         """The task's."""
@@ -49,12 +48,14 @@ class SegmentStudent(SimpleStudent):
 
     def learn(self, teacher: dict[str, Any], cache: Path) -> None:
         """From now on with the answers of a cache that was filled for `lesson`."""
-        self.teacher, self.answers = parse(TeacherConfig, teacher, "teacher"), Answers(cache)
+        self.taught = Taught(parse(TeacherConfig, teacher, "teacher"), Answers(cache))
+        self.__dict__.pop("training", None)
 
     @cached_property
     def training(self) -> list[Instance]:
         """What is drawn from: of pictures without masks only where a teacher answers for them."""
-        return [i for i in self.task.parts[0] if self.answers or i.picture in self.task.labelled]
+        task, taught = self.task, self.taught
+        return [i for i in task.parts[0] if i.picture in task.labelled or (taught and taught.views(i))]
 
     def sample(self, rng: np.random.Generator) -> dict[str, Any]:
         """A crop (side, side, 3) and its mask (1, side, side); with a teacher also its logits as `taught`, alike, its
@@ -71,29 +72,21 @@ class SegmentStudent(SimpleStudent):
         crop, inside = np.flip(crop, flips), np.flip(inside, flips)
         target = inside[None].astype(np.float32)
         row: dict[str, Any] = {"crop": np.ascontiguousarray(crop), "mask": target}
-        if not self.answers:
+        if not self.taught:
             return row
-        taught, score = self.taught(self.answers, instance, roi, size, int(rng.integers(self.teacher.views)))
         known = instance.picture in task.labelled
-        taught = np.ascontiguousarray(np.flip(taught, flips))[None]
-        return row | {"mask": target * known, "taught": taught, "score": score, "labelled": float(known)}
-
-    def taught(
-        self, answers: Answers, instance: Instance, roi: Roi, size: tuple[int, ...], view: int
-    ) -> tuple[Logits, float]:
-        """What the teacher says of a region, (side, side), and how far it is trusted."""
-        codes, score = answers.look(instance.id, view)
-        logits = over(decode(codes), wide(instance.box, size), roi, self.task.config.side)
-        return logits, score if self.teacher.trust == "score" else self.teacher.trust
+        logits, score = self.taught(instance, roi, size, config.side, rng)
+        said = np.ascontiguousarray(np.flip(logits, flips))[None]
+        return row | {"mask": target * known, "taught": said, "score": score, "labelled": float(known)}
 
     def loss(self, outputs: Tensor, batch: dict[str, Tensor]) -> Tensor:
         """Cross-entropy, Dice and area against the true masks; with a teacher the paper's sum with its answers."""
         mask = batch["mask"]
-        if "taught" not in batch:
+        if self.taught is None or "taught" not in batch:
             parts: Tensor = label_loss(outputs, mask) + AREA * area_loss(outputs, mask)
             return parts.mean()
         trust = batch["score"]
-        trust = trust.mean().expand_as(trust) if self.teacher.per == "batch" else trust
+        trust = trust.mean().expand_as(trust) if self.taught.config.per == "batch" else trust
         return combined(outputs, mask, batch["taught"], trust, batch["labelled"])
 
 

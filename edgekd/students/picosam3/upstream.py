@@ -33,13 +33,17 @@ def load_upstream(path: Path) -> PicoSam3Net:
 
     Nothing in the file is executed. Raises MissingError or RequestError.
     """
+    return from_upstream(read_state(path), str(path))
+
+
+def read_state(path: Path) -> Any:
+    """What a checkpoint file of plain tensors holds. Raises MissingError or RequestError."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise MissingError(f"checkpoint `{path}` does not exist", "name a `.pt` file of the authors' code") from None
     except (OSError, RuntimeError, EOFError, BadZipFile, pickle.UnpicklingError, KeyError, ValueError):
         raise RequestError(f"`{path}` is no checkpoint of plain tensors", "save the network's `state_dict()`") from None
-    return from_upstream(state, str(path))
 
 
 def from_upstream(state: Any, name: str = "the state") -> PicoSam3Net:

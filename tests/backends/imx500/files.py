@@ -13,7 +13,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import onnx
-from edgekd.backends.base import Job
+from edgekd.backends.base import Artifact, Job
+from edgekd.backends.imx500.kit import runner_options
 from edgekd.graph.model import Graph
 from edgekd.graph.records import with_record
 from edgekd.schema.io import ImageInput, IoRecord, MaskOutput, Region
@@ -54,8 +55,8 @@ def dialect(size: tuple[int, int] = (6, 10), signed: bool = True, threshold: flo
 
 
 def record(size: tuple[int, int] = (6, 10), region: Region | None = None) -> IoRecord:
-    half = (128 / 255,) * 3
-    given = ImageInput(name="input", shape=(1, 3, *size), mean=half, std=half, region=region)
+    half, resize = (128 / 255,) * 3, "stretch" if region else "none"
+    given = ImageInput(name="input", shape=(1, 3, *size), mean=half, std=half, resize=resize, region=region)
     return IoRecord(inputs=(given,), outputs=(MaskOutput(name="output"),))
 
 
@@ -75,6 +76,15 @@ def job(probes: int = 2, size: tuple[int, int] = (6, 10), region: Region | None 
     expected = [answer(p, signed=signed)[None, None].astype(np.float32) * 4 / 128 for p in pictures]
     graph = with_record(Graph(dialect(size, signed)), record(size, region))
     return Job(graph, graph, [{"input": x[None]} for x in inputs], [{"output": y} for y in expected])
+
+
+def artifact(backend: str = "imx500") -> Artifact:
+    """What the back end records of the kit; the estimate is a made one."""
+    told = {"estimate": "19% to 22%", "activations": [900_000, 1_100_000], "coefficients": [700_000, 720_000]}
+    return Artifact(
+        backend=backend, kind="kit", tool="a test", model="network.onnx", runner="imx",
+        options=runner_options(dialect(), OPTIONS), facts={"persistent input": False, "memory": told},
+    )  # fmt: skip
 
 
 def xml(size: tuple[int, int] = (6, 10), scale: float = 1 / 128, out_scale: float = 4 / 128, **more: object) -> str:

@@ -1,11 +1,19 @@
-"""Graphs in the sensor's arithmetic, built with onnx alone: zero points of 0, steps of activations powers of two."""
+"""Graphs in the sensor's arithmetic: zero points of 0, steps of activations powers of two."""
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import onnx
+import torch
 from edgekd.graph.model import IO_KEY, Graph
+from edgekd.quantize.capture import capture
+from edgekd.quantize.export import export_quantized
+from edgekd.quantize.insert import calibrate, insert
 from edgekd.schema.io import ImageInput, IoRecord, TensorOutput
+from edgekd.schema.targets import find_target
+from edgekd.students.picosam3.network import ModelConfig, PicoSam3Net
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
@@ -110,3 +118,20 @@ def crops(count=2, size=8, seed=1):
     """Pixels as the sensor gives them: (p - 128) / 128."""
     rng = np.random.default_rng(seed)
     return [{"crop": (rng.integers(-128, 128, (1, 3, size, size)) / 128).astype(np.float32)} for _ in range(count)]
+
+
+@cache
+def untrained() -> Graph:
+    """A narrow PicoSAM3 in the target's arithmetic, its quantizers calibrated on noise."""
+    torch.manual_seed(0)
+    arithmetic, crop = (
+        find_target("imx500").arithmetic,
+        ImageInput(name="crop", shape=(1, 3, 32, 32), mean=GREY, std=GREY),
+    )
+    io = IoRecord(inputs=(crop,), outputs=(TensorOutput(name="logits"),))
+    net = PicoSam3Net(ModelConfig(encoder=(4, 4, 8, 8), neck=8, decoder=(8, 8, 4, 4)))
+    x = torch.randint(-128, 128, (2, 3, 32, 32)) / 128
+    net(x)  # gives batch norm statistics that are not the initial ones
+    quantized = insert(capture(net.eval(), (x,), any_batch=True), arithmetic, [crop.ends])
+    calibrate(quantized, [(x,)])
+    return Graph(export_quantized(net, quantized.state(), arithmetic, [crop.ends], io).model)

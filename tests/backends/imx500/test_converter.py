@@ -1,19 +1,19 @@
 """The converter is a program that a person brings; here a stand-in that emits its public output set, and converts
 nothing."""
 
+import json
 import os
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from edgekd.backends.base import FirmwareRequest
 from edgekd.backends.imx500 import converter
-from edgekd.backends.imx500.firmware import MakesFirmware
+from edgekd.backends.imx500.firmware import make
 from edgekd.backends.imx500.kit import write_kit
 from edgekd.errors import EdgekdError, GateFailedError, MissingError, ProblemsError, RequestError
 
-from tests.backends.imx500.files import OPTIONS, dialect, job, packed, report, rpk, stand_in, xml
+from tests.backends.imx500.files import OPTIONS, artifact, dialect, job, packed, report, rpk, stand_in, xml
 
 
 @pytest.fixture
@@ -22,17 +22,18 @@ def kit(tmp_path, monkeypatch):
     folder = tmp_path / "kit"
     folder.mkdir()
     write_kit(dialect(), job(), OPTIONS, folder)
+    (folder / "artifact.json").write_text(json.dumps(artifact().plain()))
     return folder
 
 
-def convert(kit: Path, program: Path | None, **more: object):
-    return MakesFirmware().firmware(kit, kit, FirmwareRequest(converter=program, **more))
+def convert(kit: Path, program: Path | None, persistent: bool = False, **more: object):
+    return make(kit, kit, FirmwareRequest(converter=program, **more), persistent)
 
 
 def test_without_one_it_is_a_kit(kit):
     record = convert(kit, None)
     assert record.kind == "kit"
-    assert record.facts == {}
+    assert {*record.facts} == {"estimate"}
     assert "--converter" in record.next[0]
 
 
@@ -42,6 +43,7 @@ def test_what_it_leaves_is_held_against_the_network(kit, tmp_path):
     assert record.kind == "converted"
     assert record.tool == "imxconv-pt, stand-in 0.1"
     assert record.facts["memory"] == {"total": 8388480, "reserved": 1024, "runtime": 1012736, "coefficients": 707744}
+    assert record.facts["estimate"]["runtime"] == "900,000 to 1,100,000"
     assert record.facts["converter"] == "3.14.15"
     assert {path.name for path in (kit / "converted").iterdir()} == set(converter.files_of("network"))
     called = (tmp_path / "tool" / "called.txt").read_text().split()
@@ -53,8 +55,7 @@ def test_what_it_leaves_is_held_against_the_network(kit, tmp_path):
 
 
 def test_a_persistent_input_is_the_converters_own_default(kit, tmp_path):
-    write_kit(dialect(), job(), SimpleNamespace(persistent=True, format="RGB"), kit)
-    convert(kit, stand_in(tmp_path / "tool"))
+    convert(kit, stand_in(tmp_path / "tool"), persistent=True)
     assert "persistency" not in (tmp_path / "tool" / "called.txt").read_text()
 
 

@@ -10,10 +10,10 @@ from edgekd.backends.imx500.inverse import read
 from edgekd.errors import ProblemsError
 from edgekd.graph import golden
 from edgekd.graph.model import Graph, attributes, with_batch, with_constants
-from hypothesis import given
+from hypothesis import given, settings
 from onnx import AttributeProto, helper, numpy_helper
 
-from tests.backends.imx500.nets import crops, finished, gated, graphs
+from tests.backends.imx500.nets import crops, finished, gated, graphs, untrained
 from tests.graph.graphs import pair
 from tests.graph.ort import reference
 
@@ -63,6 +63,20 @@ def test_operators_attributes_and_form_are_those_of_mct_s_exports():
     assert props == {"edgekd.io"}
 
 
+def test_picosam3_is_written_node_for_node_as_mct_exports_it():
+    """The inventory is that of MCT 2.6.1's export of the same network, under capabilities 1.0, 4.0 and 5.0."""
+    model = write(untrained())
+    assert Counter(node.op_type for node in model.graph.node) == {
+        "ActivationPOTQuantizer": 42, "WeightsSymmetricQuantizer": 31, "Conv": 31, "Constant": 35, "Relu": 21,
+        "Resize": 4, "Add": 4, "GlobalAveragePool": 1, "Sigmoid": 1, "Mul": 1,
+    }  # fmt: skip
+    by_name = {node.name: attributes(node) for node in of_kind(model, "ActivationPOTQuantizer")}
+    assert (by_name["crop.q"]["threshold"], by_name["crop.q"]["signed"]) == (1.0, 1)
+    assert by_name["head.3.q"]["signed"] == 1  # logits
+    assert (by_name["gate/sigmoid.q"]["threshold"], by_name["gate/sigmoid.q"]["signed"]) == (1.0, 0)
+    assert sum(not attrs["signed"] for attrs in by_name.values()) == 23  # behind 21 Relu, a Resize of one, the Sigmoid
+
+
 def test_thresholds_lie_one_step_above_the_highest_code():
     found = {node.name: attributes(node) for node in of_kind(write(gated()), "ActivationPOTQuantizer")}
     told = {name: (attrs["threshold"], attrs["signed"]) for name, attrs in found.items()}
@@ -92,6 +106,7 @@ def test_the_io_record_goes_along_under_the_new_names():
     assert io.inputs[0].mean == (128 / 255,) * 3
 
 
+@settings(deadline=None)
 @given(graphs())
 def test_what_is_written_reads_back_to_the_same_codes(example):
     """Also in ONNX Runtime, as all scales are powers of two."""
@@ -125,6 +140,30 @@ def test_a_dead_channel_keeps_a_threshold_above_zero():
     node = next(n for n in of_kind(model, "WeightsSymmetricQuantizer") if n.name == "first.weight_codes")
     assert (Graph(model).constants[node.input[1]] > 0).all()
     assert not Graph(model).constants[node.input[0]][1].any()
+
+
+@pytest.mark.parametrize(("name", "taken"), [("sum", "output"), ("share", "input"), ("times", "first.weight")])
+def test_a_tensor_may_bear_a_name_that_the_dialect_gives(name, taken):
+    model = onnx.ModelProto()
+    model.CopyFrom(gated().model)
+    for node in model.graph.node:
+        node.input[:] = [taken if tensor == name else tensor for tensor in node.input]
+        node.output[:] = [taken if tensor == name else tensor for tensor in node.output]
+    written = write(Graph(model))
+    made = [tensor for node in written.graph.node for tensor in node.output]
+    ends = [value.name for value in written.graph.input] + [t.name for t in written.graph.initializer]
+    assert len({*made, *ends}) == len(made) + len(ends)
+    (x, *_), codes = crops(), [node.output[0] for node in gated().codes()]
+    wanted = golden.run(gated(), x)
+    found = golden.run(with_batch(Graph(read(written)), 1), {"input": x["crop"]})
+    assert all(np.array_equal(found[tensor], wanted[tensor]) for tensor in codes)
+
+
+def test_a_tiny_scale_stays_as_it_is():
+    scale = gated().constants["first.ws"] * np.float32(2.0**-60)
+    model = write(Graph(with_constants(gated().model, {"first.ws": scale})))
+    back = Graph(read(model))
+    assert np.array_equal(back.constants["first.weight_codes"], gated().constants["first.weight_codes"])
 
 
 def changed(**constants):

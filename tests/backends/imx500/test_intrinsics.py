@@ -2,7 +2,7 @@
 
 import pytest
 from edgekd.backends.imx500.intrinsics import intrinsics
-from edgekd.schema.io import ClassesOutput, ImageInput, ImageOutput, IoRecord, Region
+from edgekd.schema.io import ClassesOutput, ImageOutput, IoRecord, Region
 
 from tests.backends.imx500.files import record
 
@@ -33,11 +33,3 @@ def test_a_picture_is_no_task_that_programs_know():
     told = intrinsics(IoRecord(inputs=record().inputs, outputs=(output,)))
     assert "task" not in told
     assert told["edgekd"]["threshold"] is None
-
-
-def test_a_region_travels_in_the_record_and_leaves_others_as_they_were():
-    plain = ImageInput(name="x", shape=(1, 3, 4, 4), mean=(0.5,) * 3, std=(0.5,) * 3)
-    assert "region" not in plain.plain()
-    prompted = plain.model_copy(update={"region": Region(margin=0.2, least=1)})
-    assert ImageInput.model_validate_json(prompted.model_dump_json()) == prompted
-    assert prompted.plain()["region"] == {"margin": 0.2, "least": 1}

@@ -9,7 +9,7 @@ from edgekd.errors import ProblemsError
 from edgekd.graph import golden
 from edgekd.graph.model import Graph, with_batch
 from edgekd.verify.foreign import opened, verify_foreign
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
@@ -55,6 +55,7 @@ def rounded(x, threshold, bits, signed):
     return np.round(np.clip(x, -threshold if signed else 0, threshold - step) / step) * step
 
 
+@settings(deadline=None)
 @given(st.integers(-6, 6), st.sampled_from([0, 1]), st.sampled_from([8, 16]), st.integers(0, 2**16))
 def test_an_activation_rounds_as_its_formula_does(exponent, signed, bits, seed):
     threshold, rng = 2.0**exponent, np.random.default_rng(seed)
@@ -158,16 +159,25 @@ def test_only_files_of_the_dialect_are_read_so():
     assert not is_dialect(gated().model)
 
 
-def test_a_file_is_verified_and_told_of_like_any_other(tmp_path):
+def test_a_file_is_verified_like_any_other(tmp_path, monkeypatch):
+    monkeypatch.setenv("EDGEKD_CACHE", str(tmp_path))
     onnx.save(write(gated()), tmp_path / "net.onnx")
     with opened(tmp_path / "net.onnx") as found:
         assert found.graph.io.inputs[0].name == "input"
         hops, gates = verify_foreign(found)
-        assert len(found.graph.quantizers if hasattr(found.graph, "quantizers") else list(found.graph.codes())) == 10
-    exact = hops[0]
-    assert exact.name.endswith("onnxruntime, unoptimised")
-    assert exact.first_beyond is None
-    assert len(gates) == len(hops)
+    assert [hop.name for hop in hops] == ["integer reference → onnxruntime, unoptimised"]
+    assert len(hops[0].tensors) == 11  # ten tensors of codes and the output
+    assert gates[0].held
+    assert found.notes[-1].hint == "edgekd fetch imx500-verify"
+
+
+def test_its_own_operators_are_asked_where_they_are(tmp_path, operators):
+    onnx.save(write(gated()), tmp_path / "net.onnx")
+    with opened(tmp_path / "net.onnx") as found:
+        hop = verify_foreign(found)[0][-1]
+    assert hop.name == "integer reference → mct-quantizers"
+    assert len(hop.tensors) == 10
+    assert hop.first_beyond is None
 
 
 def test_the_integer_reference_runs_what_was_read():

@@ -10,7 +10,8 @@ from edgekd.graph.model import Graph
 from edgekd.toolchains.lock import find_lock
 from onnx import numpy_helper
 
-from tests.backends.imx500.nets import crops, gated
+from tests.backends.imx500.nets import SensorBuilder, crops, gated, untrained
+from tests.graph.random_graphs import KINDS
 
 
 @pytest.mark.parametrize("real", [False, True])
@@ -23,6 +24,26 @@ def test_every_code_of_a_written_file_is_that_of_the_portable_graph(operators, r
     assert str(verdict).startswith(f"100 % of {verdict.codes:,} codes equal in mct-quantizers 1.6.0")
     if not real:  # all scales powers of two: exact, whoever sums
         assert check(write(graph), inputs, [golden.run(graph, x) for x in inputs]).holds
+
+
+def test_every_code_of_picosam3_is_that_of_the_portable_graph(operators):
+    inputs = crops(1, size=32)
+    verdict = check(write(untrained()), inputs, expected(untrained(), inputs))
+    assert verdict.holds
+    assert verdict.codes > 50_000
+
+
+def test_every_operator_is_that_of_the_integer_reference(operators):
+    """All scales are powers of two, so sums are exact."""
+    builder = SensorBuilder(np.random.default_rng(7), True)
+    builder.quantize("image", builder.shape)
+    for kind in KINDS:
+        builder.apply(kind)
+    graph = builder.graph()
+    inputs = [{"image": np.random.default_rng(8).normal(0, 1, builder.shape).astype(np.float32)}]
+    verdict = check(write(graph), inputs, [golden.run(graph, x) for x in inputs])
+    assert verdict.holds, verdict
+    assert len(list(graph.codes())) == 1 + len(KINDS)
 
 
 def test_a_code_that_differs_is_counted_and_its_tensor_named(operators):
@@ -42,6 +63,11 @@ def test_a_wrong_threshold_is_found_where_it_lies(operators):
     node = next(node for node in model.graph.node if node.name == "d.q")
     next(a for a in node.attribute if a.name == "threshold").f *= 2
     assert check(model, inputs, expected(graph, inputs)).first == "d.q"
+
+
+def test_a_tensor_that_the_file_lacks_differs_everywhere(operators):
+    verdict = check(write(gated()), crops(1), [{"gone.q": np.zeros(7, np.int8), "logits": np.zeros(3, np.float32)}])
+    assert (verdict.codes, verdict.equal, verdict.first) == (7, 0, "gone.q")
 
 
 def test_operators_that_fail_are_told_not_raised(operators):
