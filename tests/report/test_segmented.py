@@ -16,7 +16,7 @@ def rows_of(page, title):
 
 
 def test_the_run_is_whole(segmented):
-    """But for the engine's codes: without VNNI an x86 CPU adds products in pairs of 16 bits, which large weights fill."""
+    """But for the engine's codes: x86 CPUs without VNNI add products in pairs of 16 bits, which large weights fill."""
     assert not [p for p in segmented.verification.failures if "codes within their bounds" not in p.message]
     assert segmented.bundle.manifest.recipe.student == "picosam3"
 
@@ -77,7 +77,7 @@ def test_the_mask_that_is_drawn_is_the_answer(segmented):
 
 def test_the_command_line_marks_them(segmented, cli):
     done = cli("verify", segmented.folder)
-    assert done.returncode == len(segmented.verification.failures), done.stderr
+    assert done.returncode == bool(segmented.verification.failures), done.stderr
     lines = done.stdout.splitlines()
     assert "iou %" in lines[0]
     assert "iou_picture %" in lines[0]
