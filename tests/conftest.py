@@ -139,7 +139,7 @@ def segmented(store: Path) -> Result:
     store.mkdir(exist_ok=True)
     recipe = store / f"picosam3-{os.getpid()}.toml"
     recipe.write_text("\n\n".join(kept), encoding="utf-8")
-    return run(*resolve(str(recipe), "x86:onnxruntime", TINY_SEGMENTER), store)
+    return run(*resolve(str(recipe), "x86", TINY_SEGMENTER), store)
 
 
 @pytest.fixture(scope="session")
