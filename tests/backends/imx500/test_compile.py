@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from edgekd.backends.base import Artifact, Firmware, FirmwareRequest, Job
+from edgekd.backends.base import RECORD, Artifact, Firmware, FirmwareRequest, Job
 from edgekd.backends.imx500.compile import Imx500, Imx500Options
 from edgekd.backends.registry import backend
 from edgekd.errors import ProblemsError
@@ -109,7 +109,8 @@ def test_without_a_converter_its_firmware_is_a_kit_that_knows_the_input(
     graph, inputs, tmp_path, monkeypatch, persistent
 ):
     monkeypatch.delenv("EDGEKD_IMX500_CONVERTER", raising=False)
-    Imx500().compile(job(graph, inputs), Imx500Options(persistent=persistent), tmp_path)
+    artifact = Imx500().compile(job(graph, inputs), Imx500Options(persistent=persistent), tmp_path)
+    (tmp_path / RECORD).write_text(artifact.model_dump_json(), encoding="utf-8")
     maker = backend("imx500")
     assert isinstance(maker, Firmware)
     assert maker.firmware(tmp_path, tmp_path, FirmwareRequest()).kind == "kit"
