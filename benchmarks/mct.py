@@ -5,13 +5,14 @@ calibration batches, with its defaults and TPC 1.0; what it exports is read back
 the evaluation set in ONNX Runtime with nothing optimised, whose codes are those of mct-quantizers' operators, which
 is checked too where `edgekd fetch imx500-verify` was. Its structure is held against that of our own file.
 
-MCT needs other versions of networkx, pydantic and matplotlib than are here, and PyTorch, which is shared:
+MCT needs other versions of some packages than are here, and PyTorch, which is shared:
 
     python3.11 -m venv --without-pip mct
     pip --python mct/bin/python install --no-deps model-compression-toolkit==2.6.1 mct-quantizers==1.7.0 \\
         edge-mdt-cl==1.1.1 networkx==3.5 pydantic==2.11.10 pydantic-core==2.33.2 typing-inspection==0.4.5 \\
         annotated-types==0.8.0 matplotlib==3.9.4 PuLP==3.3.2 scikit-image==0.26.0 imageio==2.38.1 lazy_loader==0.6 \\
-        tifffile==2026.3.3 tensorboard==2.21.0 tensorboard-data-server absl-py grpcio markdown werkzeug
+        tifffile==2026.3.3 tensorboard==2.21.0 tensorboard-data-server==0.7.2 absl-py==2.5.1 grpcio==1.85.3 \\
+        markdown==3.11.3 werkzeug==3.1.9
     python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > mct/lib/python3.11/site-packages/shared.pth
     EDGEKD_MCT=mct/bin/python python benchmarks/mct.py runs/latest
 """

@@ -24,8 +24,8 @@ NOISES = (0.0, 0.05, 0.1, 0.2, 0.3)
 TEACHER = "litemedsam"
 ARMS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "labels": ("labels alone", {}, {}),
-    "teacher": ("LiteMedSAM alone", {}, {"trust": 1.0}),
-    "both": ("both, weighed by its score", {}, {"trust": "score"}),
+    "teacher": ("LiteMedSAM alone", {"labelled": 0.0}, {}),
+    "both": ("both, weighed by the teacher's score", {}, {"trust": "score"}),
     "labels-10": ("labels alone, a tenth", {"labelled": 0.1}, {}),
     "both-10": ("both, a tenth of the labels", {"labelled": 0.1}, {"trust": "score"}),
     "still": ("labels alone, no box noise in training", {"jitter": 0.0, "aspect": 0.0}, {}),
@@ -46,7 +46,7 @@ def train(arm: str, seed: int, args: argparse.Namespace) -> Path:
         return folder / "scores.json"
     folder.mkdir(parents=True, exist_ok=True)
     _, data, taught = ARMS[arm]
-    data = {"source": args.source, "least": args.least, "tests": 100_000} | data
+    data = {"source": args.source, "least": args.least, "expose": args.expose, "tests": 100_000} | data
     student = SegmentStudent({}, data, seed)
     if taught:
         student.learn({"source": TEACHER} | taught, OUT / "answers")
@@ -82,7 +82,7 @@ def controls(args: argparse.Namespace) -> dict[str, dict[str, dict[str, dict[str
 
     out: dict[str, dict[str, Any]] = {name: {} for name in CONTROLS}
     for noise in NOISES:
-        settings = {"source": args.source, "least": args.least, "tests": 100_000, "noise": noise}
+        settings = {"source": args.source, "least": args.least, "expose": args.expose, "tests": 100_000, "noise": noise}
         task = SegmentTask(settings, 0)
         for name, answer in task.controls().items():
             out[name][str(noise)] = {s.id: task.score(answer(s), s.truth) for s in task.evalset()}
@@ -139,13 +139,14 @@ def main() -> None:
     from edgekd.store import installed
 
     parser = argparse.ArgumentParser()
-    parser.add_argument("--steps", type=int, default=260)
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--lr", type=float, default=5e-3)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--source", default="edgekd:cells")
-    parser.add_argument("--least", type=int, default=10)
+    parser.add_argument("--least", type=int, default=16)
+    parser.add_argument("--expose", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--arms", nargs="*", default=list(ARMS))
     parser.add_argument("--name", default="promptable")
     args = parser.parse_args()

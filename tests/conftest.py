@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from edgekd.graph.images import find_folder, read_picture
 from edgekd.pipeline import Result, resolve, run
-from edgekd.students.registry import find_student
+from edgekd.students.registry import find_recipe
 from hypothesis import settings
 from PIL import Image
 
@@ -57,13 +57,17 @@ TINY_CLASSIFIER = (
 TINY_SEGMENTER = (
     "model.encoder=[8, 8, 12, 16]",
     "model.neck=16",
+    "model.dilated_neck=false",
+    "model.refine=false",
     "model.decoder=[16, 12, 8, 8]",
     "data.side=48",
     "data.tests=10",
     "deploy.shape=[48, 48]",
     "deploy.probes=1",
-    "train.steps=50",
-    "quantize.steps=8",
+    "train.steps=30",
+    "train.batch=8",
+    "quantize.steps=6",
+    "quantize.batch=8",
     "quantize.calibration.batches=2",
     "gates.min_retained=0",
     "gates.max_engine_drop=5",
@@ -130,12 +134,12 @@ def classified(store: Path) -> Result:
 @pytest.fixture(scope="session")
 def segmented(store: Path) -> Result:
     """A finished tiny run of PicoSAM3 for this host, without the arms that only repeat others."""
-    whole = find_student("picosam3").recipe.read_text(encoding="utf-8")
-    kept = [part for part in whole.split("\n\n") if not part.startswith(("[arms.fp32-tuned]", "[arms.ptq-"))]
+    whole = find_recipe("picosam3").read_text(encoding="utf-8")
+    kept = [part for part in whole.split("\n\n") if not part.startswith(("[arms.fp32-tuned]", "[arms.ptq"))]
     store.mkdir(exist_ok=True)
     recipe = store / f"picosam3-{os.getpid()}.toml"
     recipe.write_text("\n\n".join(kept), encoding="utf-8")
-    return run(*resolve(str(recipe), "x86:onnxruntime", TINY_SEGMENTER), store)
+    return run(*resolve(str(recipe), "x86", TINY_SEGMENTER), store)
 
 
 @pytest.fixture(scope="session")

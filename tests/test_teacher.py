@@ -92,7 +92,9 @@ def test_what_counts_for_a_key(folder):
     other = planned(folder, "teacher.trust=0.5", "seed=1")
     assert key(other, "ask fp32") == key(base, "ask fp32")
     assert key(other, "teach fp32") != key(base, "teach fp32")
-    assert key(planned(folder, "data.split=1"), "ask fp32") != key(base, "ask fp32")
+    for setting in ("data.split=1", "data.expose=true"):
+        assert key(planned(folder, setting), "ask fp32") != key(base, "ask fp32")
+    assert key(planned(folder, "data.jitter=0.2", "data.labelled=0.5"), "ask fp32") == key(base, "ask fp32")
     mask = folder / "teacher" / "shapes-0.mask.png"
     kept = mask.read_bytes()
     try:

@@ -11,8 +11,11 @@ NAME = "doctor"
 
 def main(json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False) -> None:
     """Say what is installed here, and which targets can be trained for, run and measured on this host."""
+    import os
     import platform
+    import shutil
 
+    from edgekd.backends.imx500.converter import PROGRAM, VARIABLE
     from edgekd.backends.registry import is_installed
     from edgekd.cli import console
     from edgekd.devices.local import is_board
@@ -30,18 +33,19 @@ def main(json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] =
     found = [load_board(path) for path in boards().values()]
     engines = {b.name: [name for name, engine in b.engines.items() if is_installed(engine.backend)] for b in found}
     here = {b.name: is_board(b.reach) for b in found}
-    trtexec = trt.find()
+    trtexec, converter = trt.find(), shutil.which(os.environ.get(VARIABLE, ""))
     fetched = [name for name in names() if is_fetched(find_lock(name))]
     if json:
         abilities = {name: {"compile": engines[name], "measure here": here[name]} for name in engines}
         known = {"host": host(), "python": platform.python_version(), "packages": packages, "trtexec": trtexec,
-                 "fetched": fetched}  # fmt: skip
+                 PROGRAM: converter, "fetched": fetched}  # fmt: skip
         console.emit(known | {"targets": abilities})
         return
     print(f"host     {host()}\npython   {platform.python_version()}")
     for name, version in packages.items():
         print(f"{name:<16} {version}")
     print(f"{'trtexec':<16} {trtexec or 'absent: compiling for a Jetson gives a kit'}")
+    print(f"{PROGRAM:<16} {converter or f'absent: `{VARIABLE}` names yours; firmware for an IMX500 is a kit without'}")
     print(f"{'fetched':<16} {', '.join(fetched) or 'nothing: edgekd fetch lists what there is'}")
     print(f"training         {'possible' if packages['torch'] != 'absent' else 'needs pip install edgekd[train]'}\n")
     rows = [[name, ", ".join(engines[name]) or "none", "yes" if here[name] else "no"] for name in engines]

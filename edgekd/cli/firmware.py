@@ -41,6 +41,7 @@ def main(
 
     bundle = Bundle(run)
     name = engine_of(bundle, target)
+    check_kit(bundle, name)
     folder = out or bundle.run / FIRMWARE
     request = FirmwareRequest(converter, rpk, timeout, sayer(quiet=json))
     record = write(bundle.path / "artifacts" / name, folder, request)
@@ -67,6 +68,15 @@ def engine_of(bundle: Bundle, target: str | None) -> str:
             return name
     hint = "`edgekd run`, `verify` and `bench` take its artifacts as they are; `--target imx500` makes firmware"
     raise RequestError(f"`{mine.name}` takes no firmware", hint)
+
+
+def check_kit(bundle: Bundle, name: str) -> None:
+    """Raises RequestError where a file of the kit is not what the manifest says."""
+    from edgekd.errors import RequestError
+
+    changed = [file for file in bundle.changed() if file.startswith(f"artifacts/{name}/")]
+    if changed:
+        raise RequestError(f"`{changed[0]}` is changed or gone", "make the run again, or restore that file")
 
 
 def write(kit: Path, folder: Path, request: FirmwareRequest) -> FirmwareRecord:

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgekd.backends.base import FIRMWARE, Artifact, Firmware, Job, read_artifact
+from edgekd.backends.base import Artifact, Firmware, Job, read_artifact
 from edgekd.backends.registry import backend, is_installed
 from edgekd.devices import answers, measure
 from edgekd.devices.base import Device, Probe, Say, Timing, Work, silent
 from edgekd.devices.local import Local, can_run, how_to_get, is_board
+from edgekd.devices.work import work_of
 from edgekd.errors import MissingError, Problem, RequestError, nearest
 from edgekd.evidence import Bundle, Figure
 from edgekd.graph.model import Array, Graph, read_model
@@ -126,14 +127,6 @@ def twins(bundle: Bundle, name: str, artifact: Artifact, inputs: dict[str, Array
         named = {float_arm if key == "float" else key: folder / file for key, file in artifact.beside.items()}
         return [Work(key, artifact.runner, path, artifact.options) for key, path in named.items()]
     return [float_twin(bundle, artifact, inputs, out)] if is_installed(artifact.backend) else []
-
-
-def work_of(bundle: Bundle, name: str, artifact: Artifact) -> Work:
-    """An artifact as it is run: the firmware that was made of it, where its engine takes one."""
-    assert artifact.runner is not None
-    model, maker = bundle.path / "artifacts" / name / artifact.model, backend(artifact.backend)
-    firmware = maker.loadable(bundle.run / FIRMWARE) if isinstance(maker, Firmware) else None
-    return Work(name, artifact.runner, firmware or model, artifact.options)
 
 
 def float_twin(bundle: Bundle, artifact: Artifact, inputs: dict[str, Array], out: Path) -> Work:

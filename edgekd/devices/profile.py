@@ -7,10 +7,11 @@ from pathlib import Path
 
 from edgekd.backends.base import read_artifact
 from edgekd.devices.base import Say, Timing, silent
-from edgekd.devices.bench import twins, work_of
+from edgekd.devices.bench import twins
 from edgekd.devices.costs import costs
 from edgekd.devices.local import Local, can_run, is_board
 from edgekd.devices.measure import figures, measure_works
+from edgekd.devices.work import work_of
 from edgekd.evidence import Bundle, Figure
 from edgekd.verify.check import read_probes
 

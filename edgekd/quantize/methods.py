@@ -22,6 +22,11 @@ from edgekd.train.losses import dfd
 from edgekd.train.teach import save_weights
 
 QUANTIZERS = "quantizers.safetensors"
+EXPONENTS = 0.01
+"""Peak learning rate of power-of-two steps, in octaves: they have half of one to go before anything changes.
+
+As trained thresholds have it (TQT, Jain et al. 2019, arXiv 1903.08066).
+"""
 Batch = dict[str, Tensor]
 
 
@@ -84,11 +89,22 @@ def qat(
         if step >= config.freeze * config.steps:
             quantized.freeze()
 
-    parameters = [p for p in quantized.module.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(parameters, lr=config.lr, fused=True)
+    optimizer = torch.optim.Adam(groups(quantized, config.lr), fused=True)
     fit(quantized.module, optimizer, losses, source.batches,
         steps=config.steps, warmup=0.0, folder=folder, tick=tick, at_step=freeze)  # fmt: skip
     save_quantized(net, quantized, folder)
+
+
+def groups(quantized: Quantized, lr: float) -> list[dict[str, Any]]:
+    """Adam's groups: what is trained, exponents of power-of-two steps apart at their own rate."""
+    quantizers = [*quantized.activations.values(), *(layer.quantizer for layer in quantized.weighted.values())]
+    steps = {q.log_scale for q in quantizers if q.grid.power_of_two}
+    trained = [p for p in quantized.module.parameters() if p.requires_grad]
+    found = [
+        {"params": [p for p in trained if p not in steps], "lr": lr},
+        {"params": [p for p in trained if p in steps], "lr": max(lr, EXPONENTS)},
+    ]
+    return [group for group in found if group["params"]]
 
 
 def calibration_batches(source: Source, config: Quantize) -> list[tuple[Tensor, ...]]:

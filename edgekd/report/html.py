@@ -149,7 +149,7 @@ def _charts(bundle: Bundle, latest: Figures, task: Task) -> Iterator[tuple[str, 
         for part, values in json.loads(path.read_text(encoding="utf-8")).items() if path.exists() else ():
             kind = "distillation" if part != "task" else "teacher" if name == teacher else "students"
             found[kind][arm.title if part == "task" else f"{arm.title}, {part}"] = values
-    titles = {"teacher": "Training of the teacher", "students": "Training from the teacher on",
+    titles = {"teacher": "Training of the FP32 net", "students": "Training from it on",
               "distillation": "Distillation losses, as weighted"}  # fmt: skip
     for kind, series in found.items():
         if series:

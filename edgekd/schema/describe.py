@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
@@ -44,6 +44,8 @@ def _table(annotation: Any) -> tuple[type[BaseModel] | None, str]:
 
 def _name(annotation: Any) -> str:
     origin, inside = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _name(inside[0])
     if origin is Literal:
         return " or ".join(f"`{value}`" for value in inside)
     if origin in (Union, UnionType):

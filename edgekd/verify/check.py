@@ -14,6 +14,7 @@ import numpy as np
 from edgekd.backends.base import read_artifact
 from edgekd.devices.base import Device
 from edgekd.devices.local import RUNNERS, can_run, how_to_get
+from edgekd.devices.work import work_of
 from edgekd.errors import MissingError, Problem, RequestError, last_line
 from edgekd.evidence import Bundle, Figure
 from edgekd.graph import golden
@@ -127,10 +128,11 @@ def _on_device(bundle: Bundle, found: Verification, device: Device) -> list[Engi
     """The target's engine on a device; stand-ins are for hosts that are not the target."""
     out: list[Engine] = []
     for name, record in bundle.manifest.engines.items():
-        folder = bundle.path / "artifacts" / name
-        artifact = read_artifact(folder)
+        artifact = read_artifact(bundle.path / "artifacts" / name)
         if record.role == "target" and artifact.runner is not None:
-            out.append(DeviceEngine(f"{name} on {device.name}", artifact, folder, device))
+            model = work_of(bundle, name, artifact).model
+            made = artifact.model_copy(update={"model": model.name})
+            out.append(DeviceEngine(f"{name} on {device.name}", made, model.parent, device))
         else:
             found.skipped.append(Problem(name, "stands in for the target on a host; it is not run on a device"))
     return out

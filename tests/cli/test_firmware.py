@@ -9,9 +9,10 @@ import pytest
 from edgekd import cli
 from edgekd.backends.base import read_artifact
 from edgekd.backends.imx500.kit import write_kit
-from edgekd.devices.bench import work_of
+from edgekd.devices.work import work_of
 from edgekd.evidence import Bundle, EngineRecord, Manifest
 from edgekd.pipeline import resolve
+from edgekd.resources import sha256
 
 from tests.backends.imx500.files import OPTIONS, artifact, dialect, info, job, rpk, stand_in, xml
 
@@ -128,6 +129,19 @@ def test_what_is_not_the_networks_is_refused(run, edgekd, tmp_path):
     assert code == 2
     assert "its size" in err
     assert not (run / "firmware" / "network.rpk").exists()
+
+
+def test_a_kit_that_is_not_as_it_was_written_is_not_handed_on(run, edgekd):
+    path = run / "bundle" / "manifest.json"
+    manifest = Manifest.model_validate_json(path.read_text())
+    kit = run / "bundle" / "artifacts" / "imx500"
+    files = {f"artifacts/imx500/{file.name}": sha256(file) for file in kit.iterdir()}
+    path.write_text(manifest.model_copy(update={"files": files}).model_dump_json(by_alias=True))
+    assert edgekd("firmware", run)[0] == 0
+    (kit / "network.json").write_text("{")
+    code, _, err = edgekd("firmware", run)
+    assert code == 2
+    assert "`artifacts/imx500/network.json` is changed or gone" in err
 
 
 def test_a_target_without_firmware_says_what_else_there_is(tmp_path, edgekd):

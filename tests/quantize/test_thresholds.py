@@ -8,11 +8,14 @@ from edgekd.quantize.capture import capture
 from edgekd.quantize.fake import ActivationQuantizer, WeightQuantizer
 from edgekd.quantize.grid import Grid, activation_grid, next_power, weight_grid
 from edgekd.quantize.insert import calibrate, insert
+from edgekd.quantize.methods import groups
 from edgekd.schema.recipe import Calibration
 from edgekd.schema.target import Activations, Arithmetic, Placement
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+
+from tests.quantize.nets import scaled
 
 EVERY = ("Conv", "Add", "Mul", "Resize", "Sigmoid", "ReduceMean", "Relu")
 ARITHMETIC = Arithmetic(
@@ -21,6 +24,8 @@ ARITHMETIC = Arithmetic(
     placement=Placement(quantize=EVERY, fused=(("Conv", "Relu"), ("Conv", "Sigmoid")), shared=("Resize",)),
 )
 SIGNED, UNSIGNED = activation_grid(ARITHMETIC, False), activation_grid(ARITHMETIC, True)
+FOUR = ARITHMETIC.activations.model_copy(update={"bits": 4})
+REAL = scaled(ARITHMETIC, "real")
 GREY = 128 / 255
 
 
@@ -108,17 +113,17 @@ class Gated(nn.Module):
         return self.last(y * torch.sigmoid(self.mix(y.mean((2, 3), keepdim=True))))
 
 
-def gated():
+def gated(arithmetic=ARITHMETIC, bias=0.0):
     torch.manual_seed(0)
     net, x = Gated(), torch.randint(-128, 128, (4, 3, 8, 8)) / 128
     with torch.no_grad():
-        net.last.bias.fill_(50.0)  # calibration sees no negative logit
-    return insert(capture(net, (x,)), ARITHMETIC, [(-1.0, 127 / 128)]), x
+        net.last.bias.fill_(bias)
+    return insert(capture(net, (x,)), arithmetic, [(-1.0, 127 / 128)]), x
 
 
 def test_signs_follow_the_structure_not_the_values():
     """Unsigned behind ReLU and Sigmoid and what moves those; logits stay signed whatever calibration saw."""
-    quantized, x = gated()
+    quantized, x = gated(bias=50.0)  # calibration sees no negative logit
     calibrate(quantized, [(x,)])
     unsigned = {value for value, q in quantized.activations.items() if q.grid.qmin == 0}
     *_, logits = quantized.activations
@@ -160,6 +165,44 @@ def test_training_moves_a_threshold_to_the_values(start, end):
         optimizer.step()
         assert math.frexp(float(quantizer.scale().detach()))[0] == 0.5
     assert threshold(quantizer) in (end, end / 2, end * 2)
+
+
+def test_exponents_learn_at_their_own_rate_and_everything_learns_once():
+    quantized, _ = gated()
+    first, second = groups(quantized, 3e-4)
+    assert (first["lr"], second["lr"]) == (3e-4, 0.01)
+    exponents = {q.log_scale for q in quantized.activations.values() if q.log_scale.requires_grad}
+    assert set(second["params"]) == exponents
+    trained = {p for p in quantized.module.parameters() if p.requires_grad}
+    assert len(first["params"]) + len(second["params"]) == len(trained)
+    assert {*first["params"], *second["params"]} == trained
+    (only,) = groups(insert(capture(Gated(), (torch.zeros(1, 3, 8, 8),)), REAL, [(-1.0, 1.0)]), 3e-4)
+    assert only["lr"] == 3e-4
+
+
+def test_a_net_whose_thresholds_are_an_octave_too_wide_trains_them_back():
+    """At 4 bits, where an octave is worth something: the error falls below that of trained weights alone."""
+    errors = {}
+    for learns in (True, False):
+        quantized, x = gated(ARITHMETIC.model_copy(update={"activations": FOUR, "simulated": True}))
+        calibrate(quantized, [(x,)])
+        with torch.no_grad():
+            quantized.mode("float")
+            wanted = quantized.module(x)
+            quantized.mode("quantize")
+        free = [q for q in quantized.activations.values() if q.log_scale.requires_grad]
+        for q in free:
+            q.log_scale.data += 1
+            q.log_scale.requires_grad_(learns)
+        optimizer = torch.optim.Adam(groups(quantized, 1e-3))
+        for _ in range(150):
+            optimizer.zero_grad()
+            error = (quantized.module(x) - wanted).square().mean()
+            error.backward()
+            optimizer.step()
+        errors[learns] = float(error.detach())
+        assert math.isfinite(errors[learns])
+    assert errors[True] < errors[False]
 
 
 def test_hostile_gradients_leave_thresholds_finite():

@@ -5,7 +5,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
+from math import ceil
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -22,6 +23,8 @@ from edgekd.graph.resize import Picture
 from edgekd.graph.roi import Box
 from edgekd.schema.base import Strict
 
+kept_few = lru_cache(256)
+"""Keeps the last so many pictures in memory."""
 LABELS = ".mask.png"
 """How the file ends that holds a picture's instances, one number each, 0 for none."""
 
@@ -36,11 +39,16 @@ class DataConfig(Strict):
     )
     images: str = Field("", description="Folder of the pictures of a COCO file.")
     side: int = Field(96, ge=16, multiple_of=16, description="Side of a training crop, in pixels.")
-    least: int = Field(10, ge=1, description="Least longer side of an instance's box, in pixels of its picture.")
+    least: int = Field(16, ge=1, description="Least longer side of an instance's box, in pixels of its picture.")
     train: float = Field(0.8, gt=0, lt=1, description="Share of the pictures that trains; the rest tests.")
     split: int = Field(0, ge=0, description="Seed of that split.")
     tests: int = Field(100, ge=1, description="At most so many test instances, taken evenly.")
-    labelled: float = Field(1.0, gt=0, le=1, description="Share of the training pictures whose masks are used.")
+    labelled: float = Field(
+        1.0, ge=0, le=1, description="Share of the training pictures whose masks are used; without a teacher above 0."
+    )
+    expose: bool = Field(
+        False, description="Stretch each picture to the whole range of its pixels, as a camera's exposure would."
+    )
     jitter: float = Field(0.1, ge=0, le=1, description="Box noise in training: how far boxes move and grow.")
     aspect: float = Field(0.1, ge=0, lt=1, description="How far a training region's sides are stretched or squeezed.")
     flip: bool = Field(True, description="Mirror training crops both ways.")
@@ -84,7 +92,16 @@ def load(config: DataConfig) -> Instances:
     if not kept:
         message = f"`{config.source}` holds no instance with a side of {config.least} pixels or more"
         raise RequestError(message, "lower `data.least`, or name another source")
-    return Instances(whole.names, kept, whole.picture, whole.mask)
+    shown = kept_few(lambda i: exposed(whole.picture(i))) if config.expose else whole.picture
+    return Instances(whole.names, kept, shown, whole.mask)
+
+
+def exposed(picture: Picture) -> Picture:
+    """A picture whose darkest and brightest thousandth of values are 0 and 255, all channels alike."""
+    low, high = np.percentile(picture, (0.1, 99.9))
+    stretched = (picture - low) * (255 / max(1.0, high - low))
+    shown: Picture = np.rint(np.clip(stretched, 0, 255)).astype(np.uint8)
+    return shown
 
 
 def split(config: DataConfig, data: Instances) -> tuple[list[Instance], list[Instance]]:
@@ -103,7 +120,7 @@ def labelled(config: DataConfig, training: list[Instance]) -> set[int]:
     """Training pictures whose masks are used; a smaller share is part of a larger one."""
     pictures = sorted({instance.picture for instance in training})
     order = np.random.default_rng([config.split, 1]).permutation(len(pictures))
-    return {pictures[i] for i in order[: max(1, round(config.labelled * len(pictures)))]}
+    return {pictures[i] for i in order[: ceil(config.labelled * len(pictures))]}
 
 
 def boxes(labels: NDArray[np.integer]) -> Iterator[tuple[int, Box]]:
@@ -132,11 +149,11 @@ def load_folder(name: str) -> Instances:
     if not files:
         raise MissingError(f"`{name}` holds no picture", "name a folder of `NAME.png` and `NAME.mask.png`")
 
-    @cache
+    @kept_few
     def picture(i: int) -> Picture:
         return read_picture(files[i])
 
-    @cache
+    @kept_few
     def labels(i: int) -> NDArray[np.integer]:
         path = files[i].with_name(files[i].stem + LABELS)
         found = read_labels(path)

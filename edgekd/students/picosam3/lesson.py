@@ -79,8 +79,9 @@ def _span(start: int, length: int, factor: float, n: int) -> tuple[float, float,
     return begin + before, min(end + before, before + n + behind), (before, behind)
 
 
-def lesson(config: TeacherConfig, data: Instances, training: Sequence[Instance]) -> Lesson:
-    """All that is asked of a teacher: every training instance, a picture at a time."""
+def lesson(config: TeacherConfig, data: Instances, training: Sequence[Instance], exposed: bool = False) -> Lesson:
+    """All that is asked of a teacher: every training instance, a picture at a time; it sees pictures as the student
+    does, `exposed` or as they are."""
     ordered = sorted(training, key=lambda instance: instance.picture)
     groups = tuple(tuple(group) for _, group in groupby(ordered, key=lambda instance: instance.picture))
     asker = _Asker(config, data, groups)
@@ -89,6 +90,7 @@ def lesson(config: TeacherConfig, data: Instances, training: Sequence[Instance])
             "source": config.source.partition(":")[0],
             "views": config.views,
             "noise": config.noise if config.views > 1 else 0.0,
+            "exposed": exposed,
             "kept": f"{SIDE} pixels over {WIDE} regions, sigmoid({SHARP:g} z) in 256 steps",
             "questions": digest([[data.names[i.picture], i.id, i.box] for i in ordered]),
         },

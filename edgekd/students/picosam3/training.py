@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from edgekd.errors import RequestError
 from edgekd.graph.resize import scale
 from edgekd.graph.roi import Roi, jitter, region
 from edgekd.schema.io import IoRecord
@@ -44,7 +45,8 @@ class SegmentStudent(SimpleStudent):
 
     def lesson(self, teacher: dict[str, Any]) -> Lesson:
         """Every training instance, whether its mask is used or not."""
-        return lesson(parse(TeacherConfig, teacher, "teacher"), self.task.instances, self.task.parts[0])
+        task = self.task
+        return lesson(parse(TeacherConfig, teacher, "teacher"), task.instances, task.parts[0], task.config.expose)
 
     def learn(self, teacher: dict[str, Any], cache: Path) -> None:
         """From now on with the answers of a cache that was filled for `lesson`."""
@@ -55,7 +57,10 @@ class SegmentStudent(SimpleStudent):
     def training(self) -> list[Instance]:
         """What is drawn from: of pictures without masks only where a teacher answers for them."""
         task, taught = self.task, self.taught
-        return [i for i in task.parts[0] if i.picture in task.labelled or (taught and taught.views(i))]
+        found = [i for i in task.parts[0] if i.picture in task.labelled or (taught and taught.views(i))]
+        if not found:
+            raise RequestError("nothing is left to train on", "raise `data.labelled`, or name a teacher that answers")
+        return found
 
     def sample(self, rng: np.random.Generator) -> dict[str, Any]:
         """A crop (side, side, 3) and its mask (1, side, side); with a teacher also its logits as `taught`, alike, its

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from edgekd.backends.base import Artifact, Firmware, Job, read_artifact
+from edgekd.backends.base import Artifact, Firmware, FirmwareRequest, Job
 from edgekd.backends.imx500.compile import Imx500, Imx500Options
 from edgekd.backends.registry import backend
 from edgekd.errors import ProblemsError
@@ -104,8 +104,14 @@ def test_what_the_dialect_cannot_say_is_refused(inputs, graph, tmp_path):
         compiled(odd, inputs, tmp_path)
 
 
-def test_it_makes_firmware_and_its_kit_remembers_the_input(graph, inputs, tmp_path):
-    artifact = compiled(graph, inputs, tmp_path)
-    assert isinstance(backend("imx500"), Firmware)
-    (tmp_path / "artifact.json").write_text(artifact.model_dump_json(), encoding="utf-8")
-    assert read_artifact(tmp_path).facts["persistent input"] is True
+@pytest.mark.parametrize("persistent", [True, False])
+def test_without_a_converter_its_firmware_is_a_kit_that_knows_the_input(
+    graph, inputs, tmp_path, monkeypatch, persistent
+):
+    monkeypatch.delenv("EDGEKD_IMX500_CONVERTER", raising=False)
+    Imx500().compile(job(graph, inputs), Imx500Options(persistent=persistent), tmp_path)
+    maker = backend("imx500")
+    assert isinstance(maker, Firmware)
+    assert maker.firmware(tmp_path, tmp_path, FirmwareRequest()).kind == "kit"
+    assert maker.loadable(tmp_path) is None
+    assert ("--no-input-persistency" in (tmp_path / "convert.sh").read_text()) is not persistent

@@ -7,7 +7,7 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import onnx
@@ -62,6 +62,17 @@ def test_probes_are_pixels_and_the_expected_codes(tmp_path, signed):
         codes = np.load(tmp_path / f"expected-{i}-0.npy", allow_pickle=False)
         assert codes.dtype == np.int8
         np.testing.assert_array_equal(codes[0], answer(pixels, signed=signed))
+
+
+def test_another_order_of_colours_is_told_and_the_picture_stays_as_a_person_sees_it(tmp_path):
+    write_kit(dialect(), job(), SimpleNamespace(persistent=True, format="BGR"), tmp_path)
+    assert json.loads((tmp_path / "input_format.json").read_text())[0]["format"] == "BGR"
+    pixels = np.load(tmp_path / "probe-0.npy", allow_pickle=False)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "probe-0.png"))[..., ::-1], pixels)
+    text = (tmp_path / "README.md").read_text()
+    assert "order of colours, BGR" in text
+    assert "persistency" not in text
+    assert "--box" not in text
 
 
 def test_it_explains_itself_and_every_command_is_whole(kit):

@@ -10,7 +10,8 @@ from edgekd.graph.model import Graph
 from edgekd.toolchains.lock import find_lock
 from onnx import numpy_helper
 
-from tests.backends.imx500.nets import crops, gated, untrained
+from tests.backends.imx500.nets import SensorBuilder, crops, gated, untrained
+from tests.graph.random_graphs import KINDS
 
 
 @pytest.mark.parametrize("real", [False, True])
@@ -30,6 +31,19 @@ def test_every_code_of_picosam3_is_that_of_the_portable_graph(operators):
     verdict = check(write(untrained()), inputs, expected(untrained(), inputs))
     assert verdict.holds
     assert verdict.codes > 50_000
+
+
+def test_every_operator_is_that_of_the_integer_reference(operators):
+    """All scales are powers of two, so sums are exact."""
+    builder = SensorBuilder(np.random.default_rng(7), True)
+    builder.quantize("image", builder.shape)
+    for kind in KINDS:
+        builder.apply(kind)
+    graph = builder.graph()
+    inputs = [{"image": np.random.default_rng(8).normal(0, 1, builder.shape).astype(np.float32)}]
+    verdict = check(write(graph), inputs, [golden.run(graph, x) for x in inputs])
+    assert verdict.holds, verdict
+    assert len(list(graph.codes())) == 1 + len(KINDS)
 
 
 def test_a_code_that_differs_is_counted_and_its_tensor_named(operators):
