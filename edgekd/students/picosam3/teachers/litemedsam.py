@@ -26,6 +26,9 @@ SIDE = 256
 """Of the crop that the network sees, in pixels."""
 MARGIN = 0.3
 """Of the crop around the box; found by measuring."""
+LOOSE = 5
+"""Pixels of the crop by which the box is widened on each side: in training its boxes were looser by up to so much
+(`bbox_shift` of the authors' scripts), and tight ones get masks that are too small."""
 FILE = "lite_medsam.pth"
 """Name of the weights in the fetched folder."""
 _NAMES = {
@@ -127,7 +130,8 @@ def encoded(picture: Picture, roi: Roi) -> NDArray[np.float32]:
 
 
 def within(box: Box, roi: Roi) -> NDArray[np.float32]:
-    """A box's corners (2, 2) as x, y, shares of a region's sides."""
+    """A box's widened corners (2, 2) as x, y, shares of a region's sides."""
     x, y, w, h = box
-    corners = np.array([[x, y], [x + w, y + h]], np.float32) - (roi.x, roi.y)
-    return (corners / (roi.width, roi.height)).astype(np.float32)
+    corners = np.array([[x, y], [x + w, y + h]]) - (roi.x, roi.y)
+    loose = np.array([[-LOOSE], [LOOSE]]) / SIDE
+    return (corners / (roi.width, roi.height) + loose).astype(np.float32)

@@ -7,7 +7,7 @@ needs torchvision: stretched to a square, values normalised by the constants bel
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -36,10 +36,13 @@ class Sam(ABC):
     model: str
     """Class of `transformers`."""
     mean, std = HALF
+    names: Mapping[str, str] = {}
+    """Beginnings of weights' names, as patterns, in checkpoints of more than this model, and the model's own."""
 
     def __init__(self, folder: Path) -> None:
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        net, told = self._load(folder, self.model, use_safetensors=True, output_loading_info=True)
+        options = {"use_safetensors": True, "output_loading_info": True, "key_mapping": dict(self.names)}
+        net, told = self._load(folder, self.model, **options)
         if lacking := sorted(told["missing_keys"]):
             message = f"`{folder}` is no checkpoint of `{self.model}`: it lacks `{lacking[0]}`"
             raise RequestError(message, "its `config.json` tells what it is")
@@ -84,9 +87,14 @@ class Sam(ABC):
 
 
 class Tracker(Sam):
-    """One instance a box: SAM 2.1, and SAM 3's tracker."""
+    """One instance a box: SAM 3's tracker, whose checkpoint holds the concepts' model too."""
 
     model = "Sam3TrackerModel"
+    names = {
+        r"^tracker_model\.": "",
+        r"^tracker_neck\.": "vision_encoder.neck.",
+        r"^detector_model\.vision_encoder\.backbone\.": "vision_encoder.backbone.",
+    }
 
     def side(self) -> int:
         """The prompt encoder's."""
@@ -104,9 +112,9 @@ class Tracker(Sam):
 
 
 class Sam2(Tracker):
-    """SAM 2.1 (Ravi et al. 2024, arXiv 2408.00714)."""
+    """SAM 2.1 (Ravi et al. 2024, arXiv 2408.00714), asked as the tracker is."""
 
-    model, (mean, std) = "Sam2Model", IMAGENET
+    model, (mean, std), names = "Sam2Model", IMAGENET, {}
 
 
 class Concept(Sam):

@@ -69,6 +69,32 @@ def concept(folder: Path) -> hf.Sam3Model:
     return saved(hf.Sam3Model, config, folder)
 
 
+MEMORY = {
+    "memory_attention_hidden_size": 32, "memory_attention_num_layers": 1, "memory_attention_num_attention_heads": 1,
+    "memory_attention_feed_forward_hidden_size": 32, "memory_attention_rope_feat_sizes": [4, 4],
+    "memory_encoder_hidden_size": 32, "memory_encoder_output_channels": 16, "memory_fuser_embed_dim": 32,
+    "memory_fuser_intermediate_dim": 32, "mask_downsampler_embed_dim": 32,
+}  # fmt: skip
+
+
+def sam2_video(folder: Path) -> hf.Sam2VideoModel:
+    """The form in which SAM 2.1 ships: with what follows objects through a video."""
+    parts = _parts(sam2(folder).config)
+    return saved(hf.Sam2VideoModel, hf.Sam2VideoConfig(**parts, **MEMORY, image_size=64), folder)
+
+
+def sam3_video(folder: Path) -> hf.Sam3VideoModel:
+    """The form in which SAM 3 ships: concepts and tracker in one."""
+    seen = hf.Sam3TrackerVideoConfig(**_parts(tracker(folder).config), **MEMORY, image_size=56)
+    config = hf.Sam3VideoConfig(detector_config=concept(folder).config.to_dict(), tracker_config=seen.to_dict())
+    return saved(hf.Sam3VideoModel, config, folder)
+
+
+def _parts(config: object) -> dict[str, object]:
+    names = ("vision_config", "prompt_encoder_config", "mask_decoder_config")
+    return {name: getattr(config, name).to_dict() for name in names}
+
+
 def _vit() -> dict[str, object]:
     backbone = {
         "model_type": "sam3_vit_model", **SMALL, "intermediate_size": 32, "num_hidden_layers": 2, "image_size": 56,

@@ -119,6 +119,26 @@ def test_it_asks_as_documented(
         assert answer.score == pytest.approx(float(score), abs=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("make", "kind", "part"),
+    [
+        (sams.sam2_video, Sam2, ""),
+        (sams.sam3_video, Tracker, "tracker_model."),
+        (sams.sam3_video, Concept, "detector_model."),
+    ],
+)
+def test_checkpoints_load_in_the_form_in_which_they_ship(
+    make: Callable[[Path], torch.nn.Module], kind: type[Sam], part: str, tmp_path: Path, torchvision: None
+) -> None:
+    whole = make(tmp_path).state_dict()
+    teacher = kind(tmp_path)
+    decoder = {name: value for name, value in teacher.net.state_dict().items() if name.startswith("mask_decoder.")}
+    assert decoder
+    for name, value in decoder.items():
+        assert torch.equal(value, whole[part + name])
+    assert len(teacher(PICTURE, BOXES)) == len(BOXES)
+
+
 class Ramp(Sam):
     """Logits that tell where in the picture they lie: the share of its width."""
 
