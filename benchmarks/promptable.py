@@ -4,7 +4,9 @@ PicoSAM3's float net, trained from labels alone, from a teacher alone, and from 
 tenth of them; the teacher answers every training picture's boxes either way. Then with and without box noise in
 training, tested with boxes that are off by 0 to 30 %. Every net sees as many crops. Tested on all instances of the test
 pictures; intervals are 95 % bootstrap over the test pictures of the means over seeds, differences are paired. Each
-finished training is kept, so the program goes on where it was stopped.
+finished training is kept, so the program goes on where it was stopped. The teacher's answers come first:
+
+    edgekd teach picosam3 --set teacher.source=litemedsam --set data.train=0.4 --out runs/promptable/answers
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ def train(arm: str, seed: int, args: argparse.Namespace) -> Path:
         return folder / "scores.json"
     folder.mkdir(parents=True, exist_ok=True)
     _, data, taught = ARMS[arm]
-    data = {"source": args.source, "least": args.least, "expose": args.expose, "tests": 100_000} | data
+    data = settings(args) | data
     student = SegmentStudent({}, data, seed)
     if taught:
         student.learn({"source": TEACHER} | taught, OUT / "answers")
@@ -61,6 +63,12 @@ def train(arm: str, seed: int, args: argparse.Namespace) -> Path:
     found = {str(noise): rows(net, SegmentStudent({}, data | {"noise": noise}, seed)) for noise in noises}
     (folder / "scores.json").write_text(json.dumps(found), encoding="utf-8")
     return folder / "scores.json"
+
+
+def settings(args: argparse.Namespace) -> dict[str, Any]:
+    """The `data` table that all arms have in common."""
+    common = {"source": args.source, "least": args.least, "expose": args.expose, "train": args.train}
+    return common | {"tests": 100_000}
 
 
 def rows(net: Any, student: Any) -> dict[str, dict[str, float]]:
@@ -82,8 +90,7 @@ def controls(args: argparse.Namespace) -> dict[str, dict[str, dict[str, dict[str
 
     out: dict[str, dict[str, Any]] = {name: {} for name in CONTROLS}
     for noise in NOISES:
-        settings = {"source": args.source, "least": args.least, "expose": args.expose, "tests": 100_000, "noise": noise}
-        task = SegmentTask(settings, 0)
+        task = SegmentTask(settings(args) | {"noise": noise}, 0)
         for name, answer in task.controls().items():
             out[name][str(noise)] = {s.id: task.score(answer(s), s.truth) for s in task.evalset()}
     return out
@@ -146,6 +153,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--source", default="edgekd:cells")
     parser.add_argument("--least", type=int, default=16)
+    parser.add_argument("--train", type=float, default=0.4, help="share of the pictures that trains")
     parser.add_argument("--expose", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--arms", nargs="*", default=list(ARMS))
     parser.add_argument("--name", default="promptable")
