@@ -116,9 +116,9 @@ def load(source: str | bytes, threads: int, optimise: bool, trace: str = "") -> 
 
 
 def saturates(file: str = "/proc/cpuinfo") -> bool:
-    """Whether this CPU adds two products of uint8 and int8 in 16 bits, cut off at 32767: x86 without VNNI.
+    """As `saturates` in `board.py`, for this file stands alone.
 
-    ONNX Runtime documentation, quantization: "U8S8 can suffer from saturation". True on x86 that tells no flags.
+    The option's cure is ONNX Runtime's own: `session.x64quantprecision` in onnxruntime_session_options_config_keys.h.
     """
     if platform.machine() not in ("x86_64", "AMD64"):
         return False
