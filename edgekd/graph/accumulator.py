@@ -11,8 +11,7 @@ import onnx
 from numpy.typing import NDArray
 
 from edgekd.errors import Problem
-from edgekd.graph.executed import WEIGHTED
-from edgekd.graph.model import Array, Graph, along, attributes, code_limits
+from edgekd.graph.model import WEIGHTED, Array, Graph, along, attributes, code_limits
 
 Integers = NDArray[np.int64]
 INT32 = 2**31 - 1

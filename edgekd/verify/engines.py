@@ -116,7 +116,7 @@ class DeviceEngine:
 def saturates(engine: Engine, graph: Graph) -> bool:
     """Whether 8-bit products of the graph may be cut off at 16 bits in this engine, which ran on this host.
 
-    Measured on x86 without VNNI: OpenVINO 2026.4's are; ONNX Runtime's, kept exact by our runner, and XNNPACK's are not.
+    Measured on x86 without VNNI: OpenVINO 2026.4's are. ONNX Runtime's, exact by our runner, and XNNPACK's are not.
     """
     here, options = engine.witness.get("host") == host(), engine.artifact.options
     on_cpu = engine.artifact.runner == "ov" and options.get("device", "CPU") == "CPU"

@@ -9,7 +9,7 @@ import numpy as np
 
 from edgekd.errors import Problem
 from edgekd.evidence import Figure
-from edgekd.graph.executed import WEIGHTED
+from edgekd.graph.model import WEIGHTED
 from edgekd.schema.recipe import Recipe
 from edgekd.students.base import Task
 from edgekd.verify.parity import INCOMPARABLE, Difference, Hop

@@ -23,7 +23,7 @@ from tests.verify.foreign_models import SHAPE, Pictures, float_net, quantized
 
 @pytest.mark.parametrize("unsigned", [True, False])
 def test_what_onnx_runtime_quantized_is_verified(tmp_path, unsigned):
-    with opened(quantized(tmp_path, unsigned=unsigned)) as found:
+    with opened(quantized(tmp_path, unsigned=unsigned, bits=8)) as found:
         hops, gates = verify_foreign(found)
     assert [hop.name.rpartition("→ ")[2] for hop in hops] == ["onnxruntime, unoptimised", "onnxruntime", "openvino"]
     assert len(hops[0].tensors) > 5
