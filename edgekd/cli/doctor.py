@@ -20,7 +20,7 @@ def main(json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] =
     from edgekd.cli import console
     from edgekd.devices.local import is_board
     from edgekd.evidence import host
-    from edgekd.runners import trt
+    from edgekd.runners import board, trt
     from edgekd.schema.targets import boards, load_board
     from edgekd.store import installed
     from edgekd.toolchains.cache import is_fetched
@@ -37,11 +37,14 @@ def main(json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] =
     fetched = [name for name in names() if is_fetched(find_lock(name))]
     if json:
         abilities = {name: {"compile": engines[name], "measure here": here[name]} for name in engines}
-        known = {"host": host(), "python": platform.python_version(), "packages": packages, "trtexec": trtexec,
+        known = {"host": host(), "python": platform.python_version(), "8-bit products saturate": board.saturates(),
+                 "packages": packages, "trtexec": trtexec,
                  PROGRAM: converter, "fetched": fetched}  # fmt: skip
         console.emit(known | {"targets": abilities})
         return
     print(f"host     {host()}\npython   {platform.python_version()}")
+    if board.saturates():
+        print("vnni     absent: OpenVINO cuts off sums of 8-bit products; use `x86-avx2` or `x86:onnxruntime`")
     for name, version in packages.items():
         print(f"{name:<16} {version}")
     print(f"{'trtexec':<16} {trtexec or 'absent: compiling for a Jetson gives a kit'}")

@@ -11,8 +11,8 @@ import onnx
 
 from edgekd.explain.findings import Share
 from edgekd.graph.cost import macs
-from edgekd.graph.executed import PAIR, WEIGHTED, Ran, owners, weighted
-from edgekd.graph.model import Graph, attributes
+from edgekd.graph.executed import PAIR, Ran, owners, weighted
+from edgekd.graph.model import WEIGHTED, Graph, attributes
 
 ALIKE = 1.5
 """How far apart two layers' shapes may be, in octaves, for one to be judged by the other; ours."""

@@ -8,8 +8,8 @@ from edgekd.explain.costs import QUANTIZING, Costs
 from edgekd.explain.findings import Finding, Kind
 from edgekd.graph.alternatives import ALTERNATIVES
 from edgekd.graph.cost import macs
-from edgekd.graph.executed import WEIGHTED, Ran, weighted
-from edgekd.graph.model import Graph
+from edgekd.graph.executed import Ran, weighted
+from edgekd.graph.model import WEIGHTED, Graph
 from edgekd.graph.reasons import Reason, instead, is_operator
 
 AT_MOST = "at most: all of its time"

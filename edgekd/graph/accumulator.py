@@ -11,10 +11,11 @@ import onnx
 from numpy.typing import NDArray
 
 from edgekd.errors import Problem
-from edgekd.graph.model import Array, Graph, along, attributes, code_limits
+from edgekd.graph.model import WEIGHTED, Array, Graph, along, attributes, code_limits
 
 Integers = NDArray[np.int64]
 INT32 = 2**31 - 1
+INT16 = 2**15 - 1
 FLOAT32_EXACT = 2**24
 _TAKES_INFINITY = {"Clip", "Where", "Add", "Min", "Max", "Pad"}
 _CHANNEL_AXIS = {"Conv": 0, "ConvTranspose": 1}
@@ -43,7 +44,7 @@ def accumulators(graph: Graph) -> list[Accumulator]:
     """Of every operator whose input and weight are integers, in graph order."""
     out = []
     for node in graph.nodes:
-        if node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
+        if node.op_type not in WEIGHTED:
             continue
         x, weight = (graph.maker.get(name) for name in node.input[:2])
         if x is None or weight is None or {x.op_type, weight.op_type} != {"DequantizeLinear"}:
@@ -57,6 +58,13 @@ def accumulators(graph: Graph) -> list[Accumulator]:
         sums = np.abs(codes).sum(axis=tuple(a for a in range(codes.ndim) if a != axis)) * span
         out.append(Accumulator(node.output[0], int((sums + _bias_codes(graph, node)).max())))
     return out
+
+
+def leaves_int16(graph: Graph) -> bool:
+    """Whether the sum of two products of uint8 and weight codes can leave an int16: x86 without VNNI cuts it off."""
+    weights = [graph.maker.get(node.input[1]) for node in graph.nodes if node.op_type in WEIGHTED]
+    codes = [_centred(graph, pair) for pair in weights if pair is not None and pair.op_type == "DequantizeLinear"]
+    return any(2 * 255 * int(np.abs(found).max(initial=0)) > INT16 for found in codes if found is not None)
 
 
 def _centred(graph: Graph, pair: onnx.NodeProto) -> Integers | None:

@@ -9,9 +9,8 @@ from typing import Any
 import onnx
 
 from edgekd.graph.cost import macs
-from edgekd.graph.model import Graph
+from edgekd.graph.model import WEIGHTED, Graph
 
-WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 PAIR = ("QuantizeLinear", "DequantizeLinear")
 _INT8 = ("u8", "i8")
 

@@ -18,6 +18,8 @@ from edgekd.schema.io import IoRecord
 
 IO_KEY = "edgekd.io"
 Array = NDArray[Any]
+WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+"""Operators that add products of a tensor with weights."""
 
 
 def code_name(key: str) -> str:

@@ -14,9 +14,9 @@ import numpy as np
 import onnx
 
 from edgekd.graph.alternatives import alternative
-from edgekd.graph.executed import PAIR, WEIGHTED, weighted
+from edgekd.graph.executed import PAIR, weighted
 from edgekd.graph.golden.moving import MOVING
-from edgekd.graph.model import Graph, attributes, code_limits
+from edgekd.graph.model import WEIGHTED, Graph, attributes, code_limits
 
 Kind = Literal["float", "slow", "answers"]
 ACTIVATIONS = ("Relu", "Clip")

@@ -49,7 +49,7 @@ def export_quantized(
 ) -> Portable:
     """Capture `net` at the deployed shape, put the trained quantizers back, write Q/DQ pairs.
 
-    Weights of fewer than 8 bits are INT4 where the engine runs them, else int8 (`simulated`). Without `state` (an
+    Weights of 4 or 2 bits are INT4 where the engine runs them, else int8 (`simulated`). Without `state` (an
     untrained net, to see whether its operators fit a target) scales are those of fresh quantizers.
     Raises RequestError when the network cannot be captured or its quantizers differ from the trained ones.
     """
@@ -64,7 +64,7 @@ def export_quantized(
     _name_tensors(model, quantized.scopes | quantized.names())
     quantized.mode("quantize")
     lines, model = _lines(model), finish(model, io)
-    few = any(operator.quantizer.grid.bits < 8 for operator in quantized.weighted.values())
+    few = any(operator.quantizer.grid.bits <= 4 for operator in quantized.weighted.values())
     if few and not arithmetic.simulated:
         model = pack_weights(Graph(model))
     return Portable(model, quantized, lines)

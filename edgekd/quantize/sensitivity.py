@@ -116,11 +116,11 @@ def scan(bench: Bench, tick: Tick) -> Scan:
 def choose(bench: Bench, found: Scan, budget: float | None, most: int | None, tick: Tick) -> Iterator[Trial]:
     """Keep layers, the most sensitive first, until the metric is within `budget` of the float net's or `most` are kept.
 
-    Where weights have fewer than 8 bits a layer gets 8 first; if that is not enough, float. Each trial is quantized and
+    Where weights have 4 or 2 bits a layer gets 8 first; if that is not enough, float. Each trial is quantized and
     calibrated anew with all layers chosen before it, and kept only where the metric rises.
     """
     keep, best, chosen = {**bench.config.keep}, found.quantized, set[str]()
-    hows: tuple[Kept, ...] = ("float",) if bench.arithmetic.weights.bits == 8 else (8, "float")
+    hows: tuple[Kept, ...] = ("float",) if bench.arithmetic.weights.bits in (8, 7) else (8, "float")
     trials = [(how, layer.key) for how in hows for layer in found.ranked]
     for i, (how, key) in enumerate(trials):
         if budget is not None and found.full - best <= budget:

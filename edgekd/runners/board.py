@@ -81,6 +81,16 @@ def cpu(root: str = "/") -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
 
 
+def saturates(root: str = "/") -> bool:
+    """Whether this CPU adds two products of uint8 and int8 in 16 bits, cut off at their ends: x86 without VNNI.
+
+    True of x86 whose flags cannot be read. oneDNN documentation, "Nuances of int8 Computations".
+    """
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return False
+    return "vnni" not in (text(Path(root, "proc/cpuinfo")) or "")
+
+
 def text(file: Path) -> str | None:
     """A file's text, or None where it cannot be read: some thermal zones fail while their block is off."""
     try:

@@ -17,7 +17,9 @@ Scale = Literal["real", "power-of-two"]
 class Weights(Strict):
     """How weights become integers. Always symmetric: zero point 0, codes [-(2^(bits-1) - 1), 2^(bits-1) - 1]."""
 
-    bits: Literal[8, 4, 2] = Field(8, description="Bits of a weight code.")
+    bits: Literal[8, 7, 4, 2] = Field(
+        8, description="Bits of a weight code; 7 are stored in 8, and products of two of them with uint8 fit 16 bits."
+    )
     per: Literal["channel", "tensor"] = Field("channel", description="One scale per output channel or per tensor.")
     scale: Scale = Field("real", description="Which scales the engine multiplies by.")
 
@@ -98,9 +100,9 @@ class Arithmetic(Strict):
 
 
 def unrunnable(arithmetic: Arithmetic, sub_byte: tuple[int, ...]) -> str:
-    """Why an engine that runs weights of `sub_byte` bits beside 8 cannot run these integers; empty where it can."""
+    """Why an engine with weights of `sub_byte` bits beside 8 and 7 cannot run these integers; empty where it can."""
     weights, activations = arithmetic.weights.bits, arithmetic.activations.bits
-    if arithmetic.simulated or (activations == 8 and weights in (8, *sub_byte)):
+    if arithmetic.simulated or (activations == 8 and weights in (8, 7, *sub_byte)):
         return ""
     which = f"{weights}-bit weights" if weights != 8 else f"{activations}-bit activations"
     return f"no engine here runs {which} as they are"

@@ -37,6 +37,7 @@ def test_targets_lists_every_board(cli):
         "jetson-orin-nx",
         "jetson-agx-orin",
         "x86",
+        "x86-avx2",
         "raspberry-pi-5",
     }
     shown = cli("targets", "jetson").stdout

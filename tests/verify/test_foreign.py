@@ -23,7 +23,7 @@ from tests.verify.foreign_models import SHAPE, Pictures, float_net, quantized
 
 @pytest.mark.parametrize("unsigned", [True, False])
 def test_what_onnx_runtime_quantized_is_verified(tmp_path, unsigned):
-    with opened(quantized(tmp_path, unsigned=unsigned)) as found:
+    with opened(quantized(tmp_path, unsigned=unsigned, bits=8)) as found:
         hops, gates = verify_foreign(found)
     assert [hop.name.rpartition("→ ")[2] for hop in hops] == ["onnxruntime, unoptimised", "onnxruntime", "openvino"]
     assert len(hops[0].tensors) > 5
@@ -130,7 +130,7 @@ def test_an_input_without_a_size_cannot_be_guessed(tmp_path):
 
 def test_without_its_pairs_the_net_answers_like_the_float_one(tmp_path):
     """Relu is folded into ranges by the quantizer, and comes back."""
-    path = quantized(tmp_path)
+    path = quantized(tmp_path, bits=8)
     real = without_pairs(Graph(read_model(path)))
     onnx.checker.check_model(real, full_check=True)
     assert {n.op_type for n in real.graph.node} & {"QuantizeLinear", "DequantizeLinear"} == set()
