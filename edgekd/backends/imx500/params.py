@@ -79,9 +79,9 @@ def _read(root: Element) -> Params:
         kind = next((k for k in found for tag in path if tag.startswith(k)), None)
         if kind and {"scale", "format"} <= {*told}:
             found[kind].append((int(told.get("ordinal", 0)), _placed(element, told)))
-        for key, value in told.items() if "totalsize" in told else ():
-            name = re.sub(r"networks|memory|size", "", key)
-            memory[name] = int(value)
+        if "totalsize" in told:
+            sizes = {key: value for key, value in told.items() if key.endswith("size")}
+            memory |= {re.sub(r"networks|memory|size", "", key): int(value) for key, value in sizes.items()}
     order = {kind: tuple(p for _, p in sorted(rows, key=lambda row: row[0])) for kind, rows in found.items()}
     if not order["input"] or not order["output"]:
         raise RequestError(f"`{FILE}` tells of {len(order['input'])} inputs and {len(order['output'])} outputs")

@@ -38,6 +38,13 @@ def check(graph: Graph, placement: Placement) -> list[Problem]:
     return list(dict.fromkeys(found))
 
 
+def check_format(graph: Graph, order: str) -> Iterator[Problem]:
+    """A picture of the io record is trained red first, so that is how the sensor must give it."""
+    for spec in graph.io.inputs if has_record(graph) else ():
+        if isinstance(spec, ImageInput) and spec.color != order:
+            yield Problem(spec.name, f"it is trained on {spec.color}, but the engine's `format` is {order}")
+
+
 def _bits(graph: Graph) -> Iterator[Problem]:
     """8 bits everywhere."""
     for node in graph.codes():
