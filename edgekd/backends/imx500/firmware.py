@@ -32,8 +32,9 @@ RUN = "run on the Raspberry Pi: `python3 run.py --json`, `python3 inject.py`; or
 def make(kit: Path, out: Path, request: FirmwareRequest, persistent: bool) -> FirmwareRecord:
     """Fill `out`, a copy of the kit, by what the person gave, and tell what it then is.
 
-    What lies there already, made by hand or by an earlier call, is checked like what is new. Raises MissingError, RequestError or ProblemsError for files that are not the network's, GateFailedError for a
-    network that does not fit in the chip.
+    What lies there already, made by hand or by an earlier call, is checked like what is new. Raises MissingError,
+    RequestError or ProblemsError for files that are not the network's, GateFailedError for a network that does not fit
+    in the chip.
     """
     program = converter.find(request.converter)
     facts, notes, tool = _estimated(kit), list[str](), ""
