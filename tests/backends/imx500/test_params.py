@@ -47,6 +47,11 @@ def test_the_networks_own_are_equal():
     assert problems(xml(scale=1 / 256, form="unsigned"), signed=False) == []
 
 
+def test_the_nearest_name_tells_inputs_from_outputs():
+    inside = xml().replace("<networks>", "<inputsAndOutputs>").replace("</networks>", "</inputsAndOutputs>")
+    assert problems(inside.replace('<network name="network" ordinal="0" type="">', "").replace("</network>", "")) == []
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
