@@ -43,6 +43,7 @@ def main(
     name = engine_of(bundle, target)
     check_kit(bundle, name)
     folder = out or bundle.run / FIRMWARE
+    check_outside(folder, bundle.path)
     request = FirmwareRequest(converter, rpk, timeout, sayer(quiet=json))
     record = write(bundle.path / "artifacts" / name, folder, request)
     if json:
@@ -80,7 +81,7 @@ def check_kit(bundle: Bundle, name: str) -> None:
 
 
 def write(kit: Path, folder: Path, request: FirmwareRequest) -> FirmwareRecord:
-    """A copy of the kit, filled up by its backend; files of the same kit that are there already stay."""
+    """A copy of the kit, filled up by its backend; what was made of the same kit there already stays."""
     from json import dumps
 
     from edgekd.backends.base import Firmware, read_artifact, write_sums
@@ -91,9 +92,8 @@ def write(kit: Path, folder: Path, request: FirmwareRequest) -> FirmwareRecord:
     assert isinstance(maker, Firmware)
     check_folder(folder, kit / artifact.model)
     shutil.copytree(kit, folder, dirs_exist_ok=True)
-    made, before = maker.firmware(kit, folder, request), record_of(folder)
-    found = {"tool": made.tool or before.tool, "facts": before.facts | made.facts}
-    record = made.model_copy(update=found)
+    made = maker.firmware(kit, folder, request)
+    record = made.model_copy(update={"tool": made.tool or record_of(folder).tool})
     (folder / RECORD).write_text(dumps(record.plain(), indent=1), encoding="utf-8")
     write_sums(folder)
     return record
@@ -107,6 +107,14 @@ def record_of(folder: Path) -> FirmwareRecord:
         return FirmwareRecord.model_validate_json((folder / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return FirmwareRecord(kind="kit")
+
+
+def check_outside(folder: Path, bundle: Path) -> None:
+    """Raises RequestError for a folder in the bundle, which stays as it was written."""
+    from edgekd.errors import RequestError
+
+    if folder.resolve().is_relative_to(bundle.resolve()):
+        raise RequestError(f"`{folder}` lies in the bundle, which is never changed", "name another: `--out FOLDER`")
 
 
 def check_folder(folder: Path, model: Path) -> None:
@@ -125,6 +133,8 @@ def check_folder(folder: Path, model: Path) -> None:
 
 def show(run: Path, folder: Path, record: FirmwareRecord) -> None:
     """What it is, what was found, what to do next."""
+    from shlex import quote
+
     titles = {
         "kit": "a kit: all but what the vendor's converter makes",
         "converted": "converted: all but what is packaged on the device",
@@ -138,7 +148,7 @@ def show(run: Path, folder: Path, record: FirmwareRecord) -> None:
     for note in record.notes:
         print(f"note: {note}")
     for number, step in enumerate(record.next, 1):
-        print(f"next {number}: {step.replace('RUN', str(run))}")
+        print(f"next {number}: {step.replace('RUN', quote(str(run)))}")
 
 
 def tell(value: object) -> str:

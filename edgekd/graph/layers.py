@@ -71,7 +71,7 @@ def _arithmetic(graph: Graph, node: onnx.NodeProto) -> str:
     if before is not None and before.op_type != "DequantizeLinear":
         return _arithmetic(graph, before)
     types = []
-    for name in node.input[:2]:
+    for name in filter(None, node.input[:2]):
         maker = graph.maker.get(name)
         if maker is not None and maker.op_type == "DequantizeLinear":
             types.append(graph.code_type(maker).name)

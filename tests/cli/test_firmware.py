@@ -1,6 +1,7 @@
 """`edgekd firmware` on a bundle of the sensor's, with a stand-in for the vendor's converter."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -99,6 +100,34 @@ def test_it_goes_where_it_is_told_but_not_over_other_things(run, edgekd, tmp_pat
     assert "holds something else" in err
     assert [path.name for path in other.iterdir()] == ["letter.txt"]
     assert "is a file" in edgekd("firmware", run, "--out", other / "letter.txt")[2]
+
+
+def test_a_bundle_is_no_place_for_it(run, edgekd):
+    kit = run / "bundle" / "artifacts" / "imx500"
+    before = {path.name: sha256(path) for path in kit.iterdir()}
+    for folder in (kit, kit / "more", run / "bundle"):
+        code, _, err = edgekd("firmware", run, "--out", folder)
+        assert code == 2
+        assert "lies in the bundle" in err
+    assert {path.name: sha256(path) for path in kit.iterdir()} == before
+
+
+def test_what_was_made_by_hand_is_checked_too(run, edgekd, tmp_path):
+    edgekd("firmware", run)
+    folder = run / "firmware"
+    shutil.copytree(stand_in(tmp_path / "good").parent / "emits", folder / "converted")
+    code, out, _ = edgekd("firmware", run)
+    assert code == 0
+    assert "runtime 1,012,736" in out
+    (folder / "network.rpk").write_bytes(rpk(info(size=(7, 7))))
+    code, _, err = edgekd("firmware", run)
+    assert code == 2
+    assert "its size" in err
+    (folder / "network.rpk").unlink()
+    (folder / "converted" / "packerOut.zip").unlink()
+    code, _, err = edgekd("firmware", run)
+    assert code == 2
+    assert "left no `packerOut.zip`" in err
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ from edgekd.graph.layers import layers
 from edgekd.graph.model import Graph, read_model
 from onnx import TensorProto, helper, numpy_helper
 
+from tests.graph.graphs import build, pair
+
 
 def test_damaged_and_missing_files(tmp_path):
     with pytest.raises(MissingError):
@@ -22,6 +24,13 @@ def test_damaged_and_missing_files(tmp_path):
 def test_a_graph_without_io_record_is_told():
     with pytest.raises(RequestError, match="io record"):
         _ = Graph(onnx.ModelProto()).io
+
+
+def test_an_input_that_is_left_out_says_nothing_of_the_arithmetic():
+    nodes = [*pair("x", "image"), helper.make_node("Resize", ["x", "", "twice"], ["r"], mode="nearest")]
+    constants = {"s": np.float32(0.5), "z": np.int8(0), "twice": np.float32([1, 1, 2, 2])}
+    graph = build([*nodes, *pair("restored", "r")], constants, (1, 3, 4, 4), (1, 3, 8, 8))
+    assert [layer.arithmetic for layer in layers(graph)] == ["int8"]
 
 
 def test_a_foreign_graph_with_a_free_batch_and_pairs_without_zero_points():

@@ -39,9 +39,9 @@ class Imx500:
 
     def check(self, graph: Graph, engine: Engine) -> list[Problem]:
         """Operators, opset, Sony's rules, and memory where every shape is static."""
+        options = Imx500Options.model_validate(engine.options)
         problems = [*check_operators(graph, engine), *rules.check(graph, engine.arithmetic.placement)]
-        persistent = Imx500Options.model_validate(engine.options).persistent
-        return [*problems, *memory.check(graph, persistent)]
+        return [*problems, *rules.check_format(graph, options.format), *memory.check(graph, options.persistent)]
 
     def compile(self, job: Job, options: Imx500Options, out: Path) -> Artifact:
         """Write the kit. Raises ProblemsError where the dialect's own operators give other codes."""

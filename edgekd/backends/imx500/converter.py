@@ -87,23 +87,20 @@ def files_of(stem: str) -> tuple[str, ...]:
 
 
 def convert(
-    program: Path, model: Path, out: Path, persistent: bool = True, timeout: float = TIMEOUT,
+    program: Path, model: Path, out: Path, log: Path, persistent: bool = True, timeout: float = TIMEOUT,
     say: Callable[[str], None] = lambda text: None,
 ) -> None:  # fmt: skip
-    """Convert `model` into the empty folder `out`; its log is `converter.log` beside it.
+    """Convert `model` into the empty folder `out`, what it says into the file `log`.
 
-    Raises ConverterError where it fails, takes longer than `timeout` seconds, or does not leave all its files.
+    Raises ConverterError where it fails or takes longer than `timeout` seconds.
     """
     command = [str(program), *converter_arguments(persistent, str(model), str(out))]
-    log = out.parent / LOG
     code = _watch(command, log, timeout, say)
     if code is None:
         raise ConverterError(f"the converter did not end within {timeout:g} s: {tail(log)}", f"see `{log}`")
     if code:
         killed = "; it was killed, as happens where memory is short" if code in (-9, 137) else ""
         raise ConverterError(f"the converter ended with exit code {code}{killed}: {tail(log)}", f"see `{log}`")
-    for name in files_of(model.stem):
-        _check_file(out / name, log)
 
 
 def _watch(command: list[str], log: Path, timeout: float, say: Callable[[str], None]) -> int | None:
@@ -142,14 +139,17 @@ def _stages(log: Path) -> Iterator[list[str]]:
 
 
 def _check_file(path: Path, log: Path) -> None:
+    hint = f"see `{log}`" if log.is_file() else "convert again"
     if not path.is_file() or path.is_symlink():
-        raise ConverterError(f"the converter left no `{path.name}`: {tail(log)}", f"see `{log}`")
+        raise ConverterError(f"the converter left no `{path.name}`: {tail(log)}", hint)
     if not 0 < path.stat().st_size <= MOST_BYTES:
-        raise ConverterError(f"the converter left `{path.name}` of {path.stat().st_size:,} bytes", f"see `{log}`")
+        raise ConverterError(f"the converter left `{path.name}` of {path.stat().st_size:,} bytes", hint)
 
 
 def tail(log: Path) -> str:
     """The last lines of its log, in one."""
+    if not log.is_file():
+        return "it has no log"
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - 4096))
         lines = file.read().decode("utf-8", "replace").splitlines()
@@ -157,8 +157,13 @@ def tail(log: Path) -> str:
     return " | ".join(kept) or "its log is empty"
 
 
-def read_outputs(out: Path, stem: str) -> tuple[memory_report.MemoryReport, params.Params, str]:
-    """Report, parameters and the converter's version as its archive has it. Raises RequestError."""
+def read_outputs(out: Path, stem: str, log: Path) -> tuple[memory_report.MemoryReport, params.Params, str]:
+    """Report, parameters and the converter's version as its archive has it.
+
+    Raises ConverterError where not all of its files are there, RequestError where one is not understood.
+    """
+    for name in files_of(stem):
+        _check_file(out / name, log)
     report = memory_report.parse_report(_small(out / memory_report.FILE.format(stem)))
     found = params.parse_params(_small(out / params.FILE))
     packed = packer.check_packer(out / packer.FILE)

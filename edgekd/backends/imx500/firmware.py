@@ -32,16 +32,19 @@ RUN = "run on the Raspberry Pi: `python3 run.py --json`, `python3 inject.py`; or
 def make(kit: Path, out: Path, request: FirmwareRequest, persistent: bool) -> FirmwareRecord:
     """Fill `out`, a copy of the kit, by what the person gave, and tell what it then is.
 
-    Raises MissingError, RequestError or ProblemsError for files that are not the network's, GateFailedError for a
-    network that does not fit in the chip.
+    What lies there already, made by hand or by an earlier call, is checked like what is new. Raises MissingError,
+    RequestError or ProblemsError for files that are not the network's, GateFailedError for a network that does not fit
+    in the chip.
     """
     program = converter.find(request.converter)
     facts, notes, tool = _estimated(kit), list[str](), ""
     if program is not None:
-        found, notes, tool = _convert(program, out, request, persistent)
-        facts |= found
-    if request.packaged is not None:
-        firmware = checked_rpk(request.packaged, out)
+        notes, tool = _convert(program, out, request, persistent)
+    if (out / CONVERTED).exists():
+        facts |= check_converted(out / CONVERTED, out / MODEL, out / converter.LOG)
+    packaged = request.packaged or (out / RPK if (out / RPK).exists() else None)
+    if packaged is not None:
+        firmware = checked_rpk(packaged, out)
         write_atomic(out / RPK, firmware.with_intrinsics(_read(out / INTRINSICS)).write())
         facts |= {"rpk": "size, order of colours, codes and outputs are the network's"}
     kind, todo = _state(loadable(out))
@@ -74,29 +77,25 @@ def _state(here: Path | None) -> tuple[Any, tuple[str, ...]]:
     return "firmware", (RUN,)
 
 
-def _convert(
-    program: Path, out: Path, request: FirmwareRequest, persistent: bool
-) -> tuple[dict[str, Any], list[str], str]:
-    """Have it converted in a folder of its own, which takes its place when all is checked."""
+def _convert(program: Path, out: Path, request: FirmwareRequest, persistent: bool) -> tuple[list[str], str]:
+    """Have it converted in a folder of its own, which takes its place when all is checked; notes, and the tool."""
     request.say(LICENCE)
     notes = [note for note in (converter.memory_note(),) if note]
     tool = f"{program.name}, {converter.version(program)}"
     with TemporaryDirectory(dir=out, prefix=".converting-") as folder:
         made = Path(folder) / CONVERTED
         made.mkdir()
-        try:
-            converter.convert(program, out / MODEL, made, persistent, request.timeout, request.say)
-        finally:
-            shutil.move(Path(folder) / converter.LOG, out / converter.LOG)
-        facts = check_converted(made, out / MODEL)
+        log = out / converter.LOG
+        converter.convert(program, out / MODEL, made, log, persistent, request.timeout, request.say)
+        check_converted(made, out / MODEL, log)
         shutil.rmtree(out / CONVERTED, ignore_errors=True)
         made.rename(out / CONVERTED)
-    return facts, notes, tool
+    return notes, tool
 
 
-def check_converted(made: Path, model: Path) -> dict[str, Any]:
+def check_converted(made: Path, model: Path, log: Path) -> dict[str, Any]:
     """Facts of the converter's files. Raises GateFailedError where they do not fit, ProblemsError where they differ."""
-    report, found, version = converter.read_outputs(made, model.stem)
+    report, found, version = converter.read_outputs(made, model.stem, log)
     if not report.fits:
         used = f"{report.runtime + report.model:,.0f} of {report.total:,.0f} bytes"
         raise GateFailedError(f"the network does not fit in the chip: {used}", "make it smaller, or its input")

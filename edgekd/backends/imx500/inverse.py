@@ -97,6 +97,8 @@ def _told(graph: Graph, node: onnx.NodeProto) -> str:
         return "" if 0 < attrs.get("threshold", 0) < np.inf else "its threshold is no positive number"
     if node.op_type not in _WEIGHTS:
         return f"`{node.op_type}` is no symmetric quantizer, so it cannot be read as integers"
+    if not attrs.get("signed", 1):
+        return "its weights are unsigned, which are not read"
     if any(name not in graph.constants for name in node.input):
         return "its weight or threshold is computed, not a constant"
     weight, limits = (graph.constants[name] for name in node.input)

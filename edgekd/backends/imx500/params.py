@@ -1,8 +1,8 @@
 """`dnnParams.xml`, which the vendor's converter writes: scales, signs and sizes of what goes in and out, exact bytes.
 
 Names of elements are read tolerantly: an element that has `scale` and `format` is a tensor, an input or an output by
-the name of it or of one around it; what it holds with a `size` are its dimensions; keys may be attributes or elements,
-written in any case. A document type, and so every entity, is refused.
+the name of it or of the nearest around it; what it holds with a `size` are its dimensions; keys may be attributes or
+elements, written in any case. A document type, and so every entity, is refused.
 """
 
 from __future__ import annotations
@@ -76,12 +76,12 @@ def _read(root: Element) -> Params:
     memory = dict[str, int]()
     for path, element in _walk(root):
         told = _told(element)
-        kind = next((k for k in found for tag in path if tag.startswith(k)), None)
+        kind = next((k for tag in path for k in found if tag.startswith(k)), None)
         if kind and {"scale", "format"} <= {*told}:
             found[kind].append((int(told.get("ordinal", 0)), _placed(element, told)))
-        for key, value in told.items() if "totalsize" in told else ():
-            name = re.sub(r"networks|memory|size", "", key)
-            memory[name] = int(value)
+        if "totalsize" in told:
+            sizes = {key: value for key, value in told.items() if key.endswith("size")}
+            memory |= {re.sub(r"networks|memory|size", "", key): int(value) for key, value in sizes.items()}
     order = {kind: tuple(p for _, p in sorted(rows, key=lambda row: row[0])) for kind, rows in found.items()}
     if not order["input"] or not order["output"]:
         raise RequestError(f"`{FILE}` tells of {len(order['input'])} inputs and {len(order['output'])} outputs")

@@ -23,8 +23,8 @@ OUTPUTS, DIMENSIONS = 15, 3
 """Most outputs of a network, and dimensions of one beside its batch, that libcamera hands on."""
 WIDTH, HEIGHT = 1280, 960
 """Largest input, from libcamera."""
-RANGES = ((-1.0, 127 / 128), (0.0, 255 / 256))
-"""Values of pixels 0 and 255 that are the sensor's own codes over 128 and over 256."""
+RANGES = {True: (-1.0, 127 / 128), False: (0.0, 255 / 256)}
+"""Values of pixels 0 and 255 that are the sensor's own codes, signed ones over 128 and unsigned ones over 256."""
 HINT = "set `ImageInput(scale=1/255, mean=128/255, std=128/255)` for each channel: (pixel - 128) / 128"
 _PAIR = ("QuantizeLinear", "DequantizeLinear", "Constant")
 
@@ -36,6 +36,13 @@ def check(graph: Graph, placement: Placement) -> list[Problem]:
         *_outputs(graph),
     ]  # fmt: skip
     return list(dict.fromkeys(found))
+
+
+def check_format(graph: Graph, order: str) -> Iterator[Problem]:
+    """A picture of the io record is trained red first, so that is how the sensor must give it."""
+    for spec in graph.io.inputs if has_record(graph) else ():
+        if isinstance(spec, ImageInput) and spec.color != order:
+            yield Problem(spec.name, f"it is trained on {spec.color}, but the engine's `format` is {order}")
 
 
 def _bits(graph: Graph) -> Iterator[Problem]:
@@ -99,27 +106,26 @@ def _inputs(graph: Graph) -> Iterator[Problem]:
             yield Problem(name, f"its shape is {list(shape)}, the sensor gives one picture of three channels")
         elif shape[2] > HEIGHT or shape[3] > WIDTH:
             yield Problem(name, f"{shape[3]} x {shape[2]} pixels, the sensor gives at most {WIDTH} x {HEIGHT}")
-        yield from _grid_of_pixels(graph, name)
-        yield from _range_of_pixels(graph, name)
+        for node in graph.readers.get(name, []):
+            if node.op_type == "QuantizeLinear":
+                yield from _pixels(graph, name, node)
 
 
-def _grid_of_pixels(graph: Graph, name: str) -> Iterator[Problem]:
-    for node in graph.readers.get(name, []):
-        if node.op_type == "QuantizeLinear" and (scale := graph.constants.get(node.input[1])) is not None:
-            found = threshold(scale, graph.code_type(node))
-            if found != 1.0:
-                yield Problem(name, f"its threshold is {found:g}, but a pixel is a code of one of 1", HINT)
-
-
-def _range_of_pixels(graph: Graph, name: str) -> Iterator[Problem]:
-    """The io record's own pixels, channel by channel."""
+def _pixels(graph: Graph, name: str, node: onnx.NodeProto) -> Iterator[Problem]:
+    """The threshold is 1, and the io record's pixels are codes of that sign, channel by channel."""
+    kind, scale = graph.code_type(node), graph.constants.get(node.input[1])
+    if scale is not None and (found := threshold(scale, kind)) != 1.0:
+        yield Problem(name, f"its threshold is {found:g}, but a pixel is a code of one of 1", HINT)
     specs = graph.io.inputs if has_record(graph) else ()
     for spec in (s for s in specs if isinstance(s, ImageInput) and s.name == name):
         ends = [tuple((v * 255 * spec.scale - m) / s for v in (0, 1)) for m, s in zip(spec.mean, spec.std, strict=True)]
-        if not any(all(_same(each, known) for each in ends) for known in RANGES):
-            low, high = spec.ends
-            message = f"pixels become {low:.4g} to {high:.4g}, but the sensor gives (pixel - 128) / 128 or pixel / 256"
-            yield Problem(name, message, HINT)
+        signs = [sign for sign, known in RANGES.items() if all(_same(each, known) for each in ends)]
+        become = "pixels become {:.4g} to {:.4g}, but ".format(*spec.ends)
+        if not signs:
+            yield Problem(name, f"{become}the sensor gives (pixel - 128) / 128 or pixel / 256", HINT)
+        elif signs != [kind.kind == "i"]:
+            sign = "signed" if kind.kind == "i" else "unsigned"
+            yield Problem(name, f"{become}its codes are {sign}, and so the sensor gives others", HINT)
 
 
 def _same(ends: tuple[float, ...], known: tuple[float, float]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import onnx
 
@@ -30,10 +31,7 @@ class Tensor:
     @property
     def elements(self) -> int:
         """Numbers in one sample."""
-        out = 1
-        for size in self.dims:
-            out *= size
-        return out
+        return prod(self.dims)
 
 
 def inputs_of(model: onnx.ModelProto) -> list[Tensor]:

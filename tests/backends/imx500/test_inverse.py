@@ -143,6 +143,11 @@ def test_what_is_no_pair_is_named(node, words):
     assert error.value.problems[0].where == "output"
 
 
+def test_unsigned_weights_are_not_read():
+    with pytest.raises(ProblemsError, match="weights are unsigned"):
+        read(convolution(signed=0))
+
+
 @pytest.mark.parametrize("limit", [0.0, -1.0, float("nan")])
 def test_a_kernel_s_threshold_that_is_not_positive_is_told(limit):
     with pytest.raises(ProblemsError, match="threshold is no positive number"):

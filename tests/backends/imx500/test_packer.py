@@ -43,6 +43,10 @@ def test_a_whole_one_gives_its_small_members(tmp_path):
 ALL = [(name, b"x") for name in MEMBERS]
 
 
+def test_a_newer_converter_may_add_to_them(tmp_path):
+    assert {*check_packer(written(tmp_path, archive(*ALL, ("more.bin", b"x"))))} == {"dnnParams.xml", "manifest.json"}
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -50,8 +54,10 @@ ALL = [(name, b"x") for name in MEMBERS]
         (WHOLE[:-30], "is damaged"),
         (archive(*ALL[1:]), "lacks `sdpsA.bin`"),
         (archive(*ALL, ALL[0]), "holds a member twice"),
-        (archive(*ALL, ("../../escaped", b"x")), r"holds `../../escaped`, which no converter"),
+        (archive(*ALL, ("../../escaped", b"x")), r"holds `../../escaped`, which is no plain name"),
         (archive(*ALL, ("/etc/escaped", b"x")), r"holds `/etc/escaped`"),
+        (archive(*ALL, ("..\\escaped", b"x")), "which is no plain name"),
+        (archive(*ALL, ("..", b"x")), r"holds `..`"),
         (archive(*ALL, method=zipfile.ZIP_LZMA), "compressed in another way"),
         (archive(*ALL[1:], ("sdpsA.bin", bytes(MOST_BYTES + 1))), "would unfold to"),
         (archive(*ALL[:-1], ("manifest.json", bytes(2**21))), "`manifest.json` has 2,097,152 bytes"),

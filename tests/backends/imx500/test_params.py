@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from tests.backends.imx500.files import dialect, report, xml
 
+MEMORY = {"total": 8388480, "reserved": 1024, "runtime": 1012736, "coefficients": 707744}
+
 
 def problems(text: str, **network: object) -> list[str]:
     model = dialect(**network)
@@ -24,7 +26,11 @@ def test_it_is_read():
         ("inputTensor:0", 1 / 128, True, 8, (3, 6, 10))
     ]
     assert found.outputs[0].dims == (1, 6, 10)
-    assert found.memory == {"total": 8388480, "reserved": 1024, "runtime": 1012736, "coefficients": 707744}
+    assert found.memory == MEMORY
+
+
+def test_what_is_no_size_is_passed_over():
+    assert parse_params(xml().replace("totalSize", 'kind="L2" totalSize').encode()).memory == MEMORY
 
 
 def test_other_spellings_are_read_too():
@@ -39,6 +45,11 @@ def test_other_spellings_are_read_too():
 def test_the_networks_own_are_equal():
     assert problems(xml()) == []
     assert problems(xml(scale=1 / 256, form="unsigned"), signed=False) == []
+
+
+def test_the_nearest_name_tells_inputs_from_outputs():
+    inside = xml().replace("<networks>", "<inputsAndOutputs>").replace("</networks>", "</inputsAndOutputs>")
+    assert problems(inside.replace('<network name="network" ordinal="0" type="">', "").replace("</network>", "")) == []
 
 
 @pytest.mark.parametrize(

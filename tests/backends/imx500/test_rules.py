@@ -60,28 +60,36 @@ def test_all_reasons_are_told_at_once():
 
 
 @pytest.mark.parametrize(
-    ("ends", "good"),
+    ("ends", "signed", "message"),
     [
-        ((0.0, 1 / 256 * 255), True),
-        ((-1.0, 127 / 128), True),
-        ((-1.0, 1.0), False),
-        ((0.0, 1.0), False),
-        ((-2.118, 2.249), False),
+        ((0.0, 1 / 256 * 255), False, ""),
+        ((-1.0, 127 / 128), True, ""),
+        ((0.0, 1 / 256 * 255), True, "but its codes are signed"),
+        ((-1.0, 127 / 128), False, "but its codes are unsigned"),
+        ((-1.0, 1.0), True, "the sensor gives (pixel - 128) / 128 or pixel / 256"),
+        ((0.0, 1.0), False, "the sensor gives (pixel - 128) / 128 or pixel / 256"),
+        ((-2.118, 2.249), True, "the sensor gives (pixel - 128) / 128 or pixel / 256"),
     ],
 )
-def test_pixels_are_codes_or_the_way_to_it_is_told(ends, good):
+def test_pixels_are_codes_or_the_way_to_it_is_told(ends, signed, message):
     low, high = ends
     std = 1 / (high - low)
     crop = ImageInput(name="crop", shape=(1, 3, 8, 8), mean=(-low * std,) * 3, std=(std,) * 3)
-    graph = with_record(gated(), IoRecord(inputs=(crop,), outputs=(TensorOutput(name="logits"),)))
+    scale, zero = (np.float32(1 / 128), np.int8(0)) if signed else (np.float32(1 / 256), np.uint8(0))
+    record = IoRecord(inputs=(crop,), outputs=(TensorOutput(name="logits"),))
+    graph = with_record(changed(**{"x.s": scale, "x.z": zero}), record)
     problems = rules.check(graph, PLACEMENT)
-    if good:
-        assert not problems
-    else:
-        (problem,) = problems
-        assert problem.where == "crop"
-        assert "the sensor gives (pixel - 128) / 128 or pixel / 256" in problem.message
-        assert "ImageInput(scale=1/255, mean=128/255, std=128/255)" in problem.hint
+    assert [problem.where for problem in problems] == ["crop"] * bool(message)
+    assert all(message in problem.message for problem in problems)
+    assert all("ImageInput(scale=1/255, mean=128/255, std=128/255)" in problem.hint for problem in problems)
+
+
+def test_a_net_is_given_the_colours_it_was_trained_on():
+    crop = ImageInput(name="crop", shape=(1, 3, 8, 8), mean=(0.5,) * 3, std=(0.5,) * 3)
+    graph = with_record(gated(), IoRecord(inputs=(crop,), outputs=(TensorOutput(name="logits"),)))
+    (problem,) = rules.check_format(graph, "BGR")
+    assert "trained on RGB, but the engine's `format` is BGR" in problem.message
+    assert not [*rules.check_format(graph, "RGB")]
 
 
 def test_channels_of_different_ranges_are_refused():

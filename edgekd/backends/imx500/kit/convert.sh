@@ -2,5 +2,5 @@
 # Converts the network with Sony's imxconv-pt, which is not part of this folder. Usage: sh convert.sh
 set -eu
 cd "$(dirname "$0")"
-sha256sum --check --quiet SHA256SUMS
+grep " network.onnx$" SHA256SUMS | sha256sum --check --quiet -
 "${EDGEKD_IMX500_CONVERTER:-imxconv-pt}" @CONVERT@
