@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from edgekd.errors import EdgekdError, MissingError, RequestError
-from edgekd.students.picosam3.data import DataConfig, boxes, labelled, load, split
+from edgekd.students.picosam3.data import DataConfig, boxes, exposed, labelled, load, split
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -88,6 +88,13 @@ def test_both_forms_of_arrays_hold_the_same(tmp_path):
     for a, b in zip(one.found, two.found, strict=True):
         np.testing.assert_array_equal(one.mask(a), two.mask(b))
         np.testing.assert_array_equal(one.picture(a.picture), two.picture(b.picture))
+
+
+def test_what_ships_is_exposed_already():
+    """So that `edgekd run` on one of its files sees what training saw."""
+    data = load(DataConfig())
+    for i in range(len(data.names)):
+        np.testing.assert_array_equal(exposed(data.picture(i)), data.picture(i))
 
 
 def test_no_picture_trains_and_tests():
