@@ -47,7 +47,7 @@ def packed():
 
 def saved(path: Path, **content) -> DataConfig:
     np.savez(path / "data.npz", **content)
-    return DataConfig(source=str(path / "data.npz"))
+    return DataConfig(source=str(path / "data.npz"), least=10)
 
 
 def test_boxes_are_tight():
@@ -67,7 +67,7 @@ def test_boxes_hold_their_pixels_and_touch_them(seed):
 
 
 def test_a_folder(folder):
-    data = load(DataConfig(source=str(folder)))
+    data = load(DataConfig(source=str(folder), least=10))
     assert len(data.found) == 20
     second = data.found[1]
     assert (second.id, second.box) == ("p0-300", (3, 2, 6, 12))
@@ -178,7 +178,7 @@ def test_a_folder_that_does_not_fit_is_told(folder):
 def test_one_picture_cannot_be_split(folder):
     for path in folder.glob("p[1-9]*"):
         path.unlink()
-    config = DataConfig(source=str(folder))
+    config = DataConfig(source=str(folder), least=10)
     with pytest.raises(RequestError, match="one picture cannot be split"):
         split(config, load(config))
 
