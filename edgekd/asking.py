@@ -26,13 +26,15 @@ class Ask:
     """A folder that was filled outside the run."""
 
 
-def ask_of(entry: Entry, recipe: Recipe, data: Mapping[str, str]) -> Ask:
-    """What the recipe asks its teacher; `data` is SHA-256 by data file.
+def ask_of(entry: Entry, recipe: Recipe, data: Mapping[str, str]) -> Ask | None:
+    """What the recipe asks its teacher, None where it names none; `data` is SHA-256 by data file.
 
     Raises RequestError where the student learns from no teacher, or a named cache answers other questions; MissingError
     where the teacher's files are not here, or the cache is not whole.
     """
     lesson = lesson_of(entry, recipe)
+    if lesson is None:
+        return None
     if name := recipe.teacher.get("cache"):
         record = check_same(Path(name), lesson.record(data, _files_here(lesson)))
         return Ask(lesson, record, step_key("ask", contents(Path(name)), [], code=()), Path(name))
@@ -41,7 +43,7 @@ def ask_of(entry: Entry, recipe: Recipe, data: Mapping[str, str]) -> Ask:
     return Ask(lesson, record, step_key("ask", record.plain(), [], code=code, packages=lesson.packages), None)
 
 
-def lesson_of(entry: Entry, recipe: Recipe) -> Lesson:
+def lesson_of(entry: Entry, recipe: Recipe) -> Lesson | None:
     """The student's lesson. Raises RequestError where it learns from no teacher."""
     student = entry.make_student(recipe.model, recipe.data, recipe.seed)
     if not isinstance(student, Learns):
@@ -60,10 +62,10 @@ def _files_here(lesson: Lesson) -> dict[str, str]:
 
 def teach(recipe: Recipe, folder: Path, part: tuple[int, int], tick: Tick) -> tuple[Ask, int]:
     """Fill a cache outside a run, every n-th shard from `part` = (first, n) on; and how many answers were new."""
-    if not recipe.taught:
-        raise RequestError("the recipe names no teacher", "name it: `--set teacher.source=NAME`")
     entry = find_student(recipe.student, recipe.task)
     task = entry.make_task(recipe.model, recipe.data, recipe.seed)
     own = recipe.model_copy(update={"teacher": recipe.teacher | {"cache": ""}})
     ask = ask_of(entry, own, data_digests(task.folders()))
+    if ask is None:
+        raise RequestError("the recipe names no teacher", "name it: `--set teacher.source=NAME`")
     return ask, fill(ask.lesson, ask.record, folder, tick, part)

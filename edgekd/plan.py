@@ -187,7 +187,7 @@ def _asks(
     out = {}
     for arm in recipe.arms:
         own, _ = _arm(recipe, arm, target)
-        if own.taught:
+        if own.teacher:
             same = digest([own.teacher, own.data])
             known[same] = known[same] if same in known else gather(found, "teacher", partial(ask_of, entry, own, data))
             out[arm] = known[same]

@@ -110,6 +110,7 @@ def test_what_counts_for_a_key(folder):
 def test_what_is_wrong_with_a_teacher_is_told_once(folder):
     cases = [
         (("teacher.vews=2",), "unknown key"),
+        (("teacher={source='', sorce='litemedsam'}",), "unknown key"),
         (("teacher.trust=7",), "trust"),
         (("teacher.source=masks:gone",), "does not exist"),
         (("teacher.source=nobody",), "nobody"),
@@ -186,7 +187,8 @@ def test_how_far_a_teacher_is_trusted(folder, cache):
     each = student(folder, cache).loss(z, batch)
     torch.testing.assert_close(each, combined(z, batch["mask"], answers, batch["score"], known))
     mean = student(folder, cache, per="batch").loss(z, batch)
-    torch.testing.assert_close(mean, combined(z, batch["mask"], answers, torch.full((4,), 0.4375), known))
+    silent = torch.tensor([1.75 / 3] * 3 + [0.0])  # a score of 0 says nothing, so no mean is laid on it
+    torch.testing.assert_close(mean, combined(z, batch["mask"], answers, silent, known))
     assert each != mean
     assert torch.all(student(folder, cache, trust=0.3).batch(0, 4)["score"] == 0.3)
     plain = student(folder)

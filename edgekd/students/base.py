@@ -144,8 +144,8 @@ class Student(Protocol):
 class Learns(Protocol):
     """What a student may have beside: it learns from a teacher outside, which the recipe's table `teacher` names."""
 
-    def lesson(self, teacher: dict[str, Any]) -> Lesson:
-        """What to ask that teacher. Raises ProblemsError where the table is wrong."""
+    def lesson(self, teacher: dict[str, Any]) -> Lesson | None:
+        """What to ask that teacher, None where it names none. Raises ProblemsError where the table is wrong."""
 
     def learn(self, teacher: dict[str, Any], cache: Path) -> None:
         """Use the answers in this folder from now on. Raises MissingError or RequestError where they are not whole."""

@@ -11,6 +11,7 @@ import io
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +26,8 @@ from edgekd.store import write_atomic
 RECORD = "record.json"
 ANSWERS = 128
 """Answers after which a shard is full; ours: minutes of the slowest teacher, thousands of files for a million."""
+OPEN = 256
+"""Shards that are open at once; a process may often have 1,024 files."""
 Tick = Callable[[int, int, str], None]
 
 
@@ -226,7 +229,7 @@ def told(folder: Path) -> dict[str, Any]:
 
 
 class Answers:
-    """A whole cache, opened: every shard is checked against its SHA-256, then read where it lies on disk.
+    """A whole cache: every shard is checked against its SHA-256, then read where it lies on disk.
 
     Raises MissingError where shards are missing, RequestError where one is damaged.
     """
@@ -234,10 +237,10 @@ class Answers:
     def __init__(self, folder: Path) -> None:
         notes = _whole(folder, read_record(folder), _checked)
         self._places = {name: (i, row) for i, note in enumerate(notes) for row, name in enumerate(note.ids)}
-        self._shards = [np.load(_path(folder, i), mmap_mode="r", allow_pickle=False) for i in range(len(notes))]
+        self._shard = lru_cache(OPEN)(lambda i: np.load(_path(folder, i), mmap_mode="r", allow_pickle=False))
 
     def look(self, sample: str, view: int) -> tuple[NDArray[Any], float]:
         """Answer and score of a sample's view."""
         shard, row = self._places[sample]
-        found = self._shards[shard][row, view]
+        found = self._shard(shard)[row, view]
         return found["answer"], float(found["score"])

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from edgekd.errors import MissingError, RequestError
+from edgekd.train import cache
 from edgekd.train.cache import ANSWERS, Answers, Lesson, contents, fill, present, told
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -62,6 +63,24 @@ def test_every_answer_is_found_again(tmp_path_factory, sizes, views, dtype):
             assert found.dtype == dtype
             np.testing.assert_array_equal(found, want)
             assert weight == score
+
+
+def test_few_shards_are_open_at_once(tmp_path, monkeypatch):
+    """A million answers are thousands of shards, and a process may have far fewer files."""
+    monkeypatch.setattr(cache, "OPEN", 2)
+    filled(tmp_path, lesson(MANY))
+    before, kept = open_files(tmp_path), Answers(tmp_path)
+    for i in range(len(MANY)):
+        np.testing.assert_array_equal(kept.look(f"{i}-0", 0)[0], answer(f"{i}-0", 0)[0])
+    assert (before, open_files(tmp_path)) == (0, 2)
+
+
+def open_files(folder):
+    """Files of a folder that this process has open, where the system tells it."""
+    fds = Path("/proc/self/fd")
+    if not fds.is_dir():
+        pytest.skip("this system does not tell a process's open files")
+    return sum(str(folder) in os.path.realpath(fd) for fd in fds.iterdir())
 
 
 def test_shards_hold_whole_groups_and_are_full():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Annotated
 
@@ -15,10 +14,8 @@ from edgekd.errors import MissingError, RequestError
 from edgekd.graph.images import read_picture
 from edgekd.graph.masks import Mask
 from edgekd.graph.resize import Picture
-from edgekd.students.picosam3.data import Instance, Instances
+from edgekd.students.picosam3.data import Instance, Instances, kept_few
 
-KEPT = 256
-"""Pictures that stay in memory."""
 Side = Annotated[int, Field(ge=1, le=1 << 16)]
 Place = Annotated[float, Field(ge=-(1 << 17), le=1 << 17)]
 Polygon = Annotated[list[Place], Field(min_length=6)]
@@ -71,7 +68,7 @@ def load_coco(path: Path, images: str) -> Instances:
             known[Instance(f"{names[place]}-{annotation.id}", place, annotation.id, annotation.bbox)] = annotation
     files = _files(pictures, images, path)
 
-    @lru_cache(KEPT)
+    @kept_few
     def picture(i: int) -> Picture:
         found = read_picture(files[i])
         if found.shape[:2] != (pictures[i].height, pictures[i].width):

@@ -47,7 +47,9 @@ class DataConfig(Strict):
         1.0, ge=0, le=1, description="Share of the training pictures whose masks are used; without a teacher above 0."
     )
     expose: bool = Field(
-        False, description="Stretch each picture to the whole range of its pixels, as a camera's exposure would."
+        False,
+        description="Stretch each picture to the whole range of its pixels, as a camera's exposure would. `edgekd run` "
+        "and devices see pictures as they are.",
     )
     jitter: float = Field(0.1, ge=0, le=1, description="Box noise in training: how far boxes move and grow.")
     aspect: float = Field(0.1, ge=0, lt=1, description="How far a training region's sides are stretched or squeezed.")

@@ -125,8 +125,12 @@ class SegmentTask(SimpleTask):
         }
 
     def controls(self) -> dict[str, Callable[[Sample], Logits]]:
-        """Answers that need no network: the whole box, and the ellipse in it."""
-        return {"whole box": lambda s: fill(s.truth, ellipse=False), "ellipse in the box": lambda s: fill(s.truth)}
+        """Answers that need no network, of a crop's size as a network's are: the whole box, and the ellipse in it."""
+        side = self.config.side
+        return {
+            "whole box": lambda s: fill(s.truth, side, ellipse=False),
+            "ellipse in the box": lambda s: fill(s.truth, side),
+        }
 
     def reference(self, sample: Sample) -> Marked:
         """The object in the region, and its box there."""
@@ -145,11 +149,11 @@ def band(mask: Mask) -> Mask:
     return mask & ~eroded(mask, width)
 
 
-def fill(truth: Truth, ellipse: bool = True) -> Logits:
-    """Logits of +1 in the box of a sample, or in the ellipse that fits it, and -1 elsewhere, (h, w) of its region."""
-    x, y, w, h = truth.box
-    rows, columns = np.ogrid[: truth.roi.height, : truth.roi.width]
-    across = (columns + 0.5 + truth.roi.x - x - w / 2) / (w / 2)
-    down = (rows + 0.5 + truth.roi.y - y - h / 2) / (h / 2)
+def fill(truth: Truth, side: int, ellipse: bool = True) -> Logits:
+    """Logits (side, side) over a sample's region: +1 in its box, or in the ellipse that fits it, and -1 elsewhere."""
+    (x, y, w, h), roi = truth.box, truth.roi
+    places = (np.arange(side) + 0.5) / side
+    across = (roi.x + places * roi.width - x - w / 2) / (w / 2)
+    down = (roi.y + places[:, None] * roi.height - y - h / 2) / (h / 2)
     inside = across**2 + down**2 <= 1 if ellipse else (abs(across) <= 1) & (abs(down) <= 1)
     return np.where(inside, np.float32(1), np.float32(-1))

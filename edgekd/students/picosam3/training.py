@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from edgekd.errors import RequestError
@@ -43,10 +44,10 @@ class SegmentStudent(SimpleStudent):
         """The network with fresh weights."""
         return PicoSam3Net(self.config)
 
-    def lesson(self, teacher: dict[str, Any]) -> Lesson:
-        """Every training instance, whether its mask is used or not."""
-        task = self.task
-        return lesson(parse(TeacherConfig, teacher, "teacher"), task.instances, task.parts[0], task.config.expose)
+    def lesson(self, teacher: dict[str, Any]) -> Lesson | None:
+        """Every training instance, whether its mask is used or not; None without a `source`."""
+        config, task = parse(TeacherConfig, teacher, "teacher"), self.task
+        return lesson(config, task.instances, task.parts[0], task.config.expose) if config.source else None
 
     def learn(self, teacher: dict[str, Any], cache: Path) -> None:
         """From now on with the answers of a cache that was filled for `lesson`."""
@@ -91,8 +92,15 @@ class SegmentStudent(SimpleStudent):
             parts: Tensor = label_loss(outputs, mask) + AREA * area_loss(outputs, mask)
             return parts.mean()
         trust = batch["score"]
-        trust = trust.mean().expand_as(trust) if self.taught.config.per == "batch" else trust
+        trust = shared(trust) if self.taught.config.per == "batch" else trust
         return combined(outputs, mask, batch["taught"], trust, batch["labelled"])
+
+
+def shared(trust: Tensor) -> Tensor:
+    """The mean of those (N,) above zero for each of them; where the teacher says nothing it stays zero (ours: the
+    authors leave such instances out)."""
+    told = trust > 0
+    return torch.where(told, trust.sum() / told.sum().clamp(min=1), 0.0)
 
 
 def stretched(roi: Roi, aspect: float, size: tuple[int, ...], rng: np.random.Generator) -> Roi:

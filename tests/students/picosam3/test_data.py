@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from edgekd.errors import EdgekdError, MissingError, RequestError
-from edgekd.students.picosam3.data import DataConfig, boxes, labelled, load, split
+from edgekd.students.picosam3.data import DataConfig, boxes, exposed, labelled, load, split
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -47,7 +47,7 @@ def packed():
 
 def saved(path: Path, **content) -> DataConfig:
     np.savez(path / "data.npz", **content)
-    return DataConfig(source=str(path / "data.npz"))
+    return DataConfig(source=str(path / "data.npz"), least=10)
 
 
 def test_boxes_are_tight():
@@ -67,7 +67,7 @@ def test_boxes_hold_their_pixels_and_touch_them(seed):
 
 
 def test_a_folder(folder):
-    data = load(DataConfig(source=str(folder)))
+    data = load(DataConfig(source=str(folder), least=10))
     assert len(data.found) == 20
     second = data.found[1]
     assert (second.id, second.box) == ("p0-300", (3, 2, 6, 12))
@@ -88,6 +88,13 @@ def test_both_forms_of_arrays_hold_the_same(tmp_path):
     for a, b in zip(one.found, two.found, strict=True):
         np.testing.assert_array_equal(one.mask(a), two.mask(b))
         np.testing.assert_array_equal(one.picture(a.picture), two.picture(b.picture))
+
+
+def test_what_ships_is_exposed_already():
+    """So that `edgekd run` on one of its files sees what training saw."""
+    data = load(DataConfig())
+    for i in range(len(data.names)):
+        np.testing.assert_array_equal(exposed(data.picture(i)), data.picture(i))
 
 
 def test_no_picture_trains_and_tests():
@@ -171,7 +178,7 @@ def test_a_folder_that_does_not_fit_is_told(folder):
 def test_one_picture_cannot_be_split(folder):
     for path in folder.glob("p[1-9]*"):
         path.unlink()
-    config = DataConfig(source=str(folder))
+    config = DataConfig(source=str(folder), least=10)
     with pytest.raises(RequestError, match="one picture cannot be split"):
         split(config, load(config))
 

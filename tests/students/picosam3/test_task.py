@@ -104,13 +104,15 @@ def test_bands_are_those_of_a_slow_search(seed, height, width):
 
 def test_controls_fill_box_and_ellipse():
     box = Truth((13.0, 22.0, 10.0, 20.0), Roi(8, 20, 24, 24), np.zeros((24, 24), bool), 0)
-    whole, ellipse = fill(box, ellipse=False) > 0, fill(box) > 0
+    whole, ellipse = fill(box, 24, ellipse=False) > 0, fill(box, 24) > 0
     expected = np.zeros((24, 24), bool)
     expected[2:22, 5:15] = True
     np.testing.assert_array_equal(whole, expected)
     assert not (ellipse & ~whole).any()
     assert ellipse.sum() == pytest.approx(np.pi * 5 * 10, rel=0.03)
     np.testing.assert_array_equal(ellipse[2:22, 5:15], ellipse[2:22, 5:15][::-1, ::-1])
+    twice = expected.repeat(2, 0).repeat(2, 1)
+    np.testing.assert_array_equal(fill(box, 48, ellipse=False) > 0, twice)
     assert list(TASK.controls()) == ["whole box", "ellipse in the box"]
     assert TASK.baseline in TASK.controls()
 
@@ -118,6 +120,7 @@ def test_controls_fill_box_and_ellipse():
 def test_controls_on_the_cells():
     """Cells are round: the ellipse is better than the box; numbers of the shipped pictures."""
     samples = TASK.evalset()
+    assert {answer(s).shape for answer in TASK.controls().values() for s in samples} == {SHAPE}  # as a network's
     means = {name: np.mean([TASK.score(answer(s), s.truth)["iou"] for s in samples])
              for name, answer in TASK.controls().items()}  # fmt: skip
     assert 60 < means["whole box"] < means["ellipse in the box"] < 90

@@ -38,9 +38,11 @@ class TeacherConfig(Strict):
     """The recipe's `teacher` table."""
 
     source: str = Field(
+        "",
         description="`litemedsam`, which `edgekd fetch litemedsam` brings; a SAM checkpoint's folder as `sam2:FOLDER`, "
         "`sam3:FOLDER` or `sam3-concept:FOLDER`; `masks:FOLDER` of label maps `NAME.mask.png`; `model:FILE`, an ONNX "
-        "or .tflite network that sees a crop; `student:FILE`, a larger PicoSAM3's weights."
+        "or .tflite network that sees a crop; `student:FILE`, a larger PicoSAM3's weights; empty: labels "
+        "alone.",
     )
     views: int = Field(1, ge=1, description="Boxes asked for each instance: its own, and moved ones.")
     noise: float = Field(0.1, ge=0, le=1, description="Box noise of the views behind the first.")
