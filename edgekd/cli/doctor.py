@@ -44,7 +44,7 @@ def main(json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] =
         return
     print(f"host     {host()}\npython   {platform.python_version()}")
     if board.saturates():
-        print("vnni     absent: OpenVINO cuts off sums of 8-bit products; use `x86-avx2` or `x86:onnxruntime`")
+        print("vnni     absent: int8 is slow here, OpenVINO's even float; weights of 7 bits, `x86-avx2`, are not")
     for name, version in packages.items():
         print(f"{name:<16} {version}")
     print(f"{'trtexec':<16} {trtexec or 'absent: compiling for a Jetson gives a kit'}")

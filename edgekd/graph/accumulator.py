@@ -15,7 +15,6 @@ from edgekd.graph.model import WEIGHTED, Array, Graph, along, attributes, code_l
 
 Integers = NDArray[np.int64]
 INT32 = 2**31 - 1
-INT16 = 2**15 - 1
 FLOAT32_EXACT = 2**24
 _TAKES_INFINITY = {"Clip", "Where", "Add", "Min", "Max", "Pad"}
 _CHANNEL_AXIS = {"Conv": 0, "ConvTranspose": 1}
@@ -58,13 +57,6 @@ def accumulators(graph: Graph) -> list[Accumulator]:
         sums = np.abs(codes).sum(axis=tuple(a for a in range(codes.ndim) if a != axis)) * span
         out.append(Accumulator(node.output[0], int((sums + _bias_codes(graph, node)).max())))
     return out
-
-
-def leaves_int16(graph: Graph) -> bool:
-    """Whether the sum of two products of uint8 and weight codes can leave an int16: x86 without VNNI cuts it off."""
-    weights = [graph.maker.get(node.input[1]) for node in graph.nodes if node.op_type in WEIGHTED]
-    codes = [_centred(graph, pair) for pair in weights if pair is not None and pair.op_type == "DequantizeLinear"]
-    return any(2 * 255 * int(np.abs(found).max(initial=0)) > INT16 for found in codes if found is not None)
 
 
 def _centred(graph: Graph, pair: onnx.NodeProto) -> Integers | None:

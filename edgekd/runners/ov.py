@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,12 +20,12 @@ else:
     import openvino
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     Arrays = dict[str, NDArray[Any]]
 
+LARGEST = 64
+"""Largest weight with which two products of uint8 codes fit 16 bits."""
 TOOL = f"OpenVINO {openvino.get_version().split('-')[0]}"
 
 
@@ -33,6 +35,23 @@ def settings(threads: int, device: str = "CPU") -> dict[str, Any]:
     if device != "CPU":
         return {} if device.startswith("NPU") else hint
     return {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False, **hint}
+
+
+def saturates(file: str = "/proc/cpuinfo") -> bool:
+    """As `saturates` in `board.py`, for this file stands alone."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return False
+    try:
+        return "vnni" not in Path(file).read_text(encoding="utf-8")
+    except OSError:
+        return True
+
+
+def is_cut_off(network: Any) -> bool:
+    """Whether sums of 8-bit products of an int8 network leave the 16 bits in which this CPU adds pairs of them."""
+    constants = (op.data for op in network.get_ordered_ops() if op.get_type_name() == "Constant")
+    weights = (data.astype(int) for data in constants if data.dtype == np.int8)
+    return saturates() and any(np.abs(codes).max(initial=0) > LARGEST for codes in weights)
 
 
 class Session:
@@ -48,6 +67,8 @@ class Session:
         if new := [name for name in expose if name not in known]:
             self._network.add_outputs(new)
         self._device, self._settings = device, settings(threads, device)
+        if device == "CPU" and is_cut_off(self._network):  # float kernels, slower but right
+            self._settings["LP_TRANSFORMS_MODE"] = "NO"
         self.compiled = self._core.compile_model(self._network, device, self._settings)
         self._request = self.compiled.create_infer_request()
 

@@ -25,7 +25,7 @@ from edgekd.schema.io import IoRecord
 from edgekd.schema.recipes import PARTS
 from edgekd.students.base import Task
 from edgekd.students.registry import bundled_task
-from edgekd.verify.engines import DeviceEngine, Engine, LocalEngine, saturates
+from edgekd.verify.engines import DeviceEngine, Engine, LocalEngine
 from edgekd.verify.gates import Gate, group_gates, parity_gate, score_gates, size_gates
 from edgekd.verify.parity import Hop, compare
 from edgekd.verify.records import encoding_gate, read_record, record_gate
@@ -78,8 +78,7 @@ def verify(
     _check_hops(bundle, graph, engines, found, say, every)
     _score_all(bundle, task, engines, found, say)
     losses = _find_losses(bundle, task, graph.io, found, {engine.name for engine in engines})
-    cut_off = {hop_name(engine) for engine in engines if saturates(engine, graph)}
-    found.gates += [parity_gate(hop, hop.name in cut_off) for hop in found.hops]
+    found.gates += [parity_gate(hop) for hop in found.hops]
     found.gates += score_gates(manifest.recipe, task, found.scores)
     found.gates += size_gates(manifest.recipe, count(graph).weight_bytes)
     found.gates += group_gates(manifest.recipe, task, losses["group"])

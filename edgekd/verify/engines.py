@@ -14,10 +14,8 @@ from edgekd.devices.base import Device, Work
 from edgekd.devices.local import open_session
 from edgekd.devices.measure import kind_of
 from edgekd.evidence import host
-from edgekd.graph.accumulator import leaves_int16
-from edgekd.graph.model import Array, Graph
+from edgekd.graph.model import Array
 from edgekd.resources import sha256
-from edgekd.runners import board
 
 Arrays = dict[str, Array]
 
@@ -111,16 +109,6 @@ class DeviceEngine:
         self.witness = {"tool": tool, "kind": kind_of(tool), "host": result.host, "device": self.device.name,
                         "sha256": sha256(file)}  # fmt: skip
         return result.arrays[0]
-
-
-def saturates(engine: Engine, graph: Graph) -> bool:
-    """Whether 8-bit products of the graph may be cut off at 16 bits in this engine, which ran on this host.
-
-    Measured on x86 without VNNI: OpenVINO 2026.4's are. ONNX Runtime's, exact by our runner, and XNNPACK's are not.
-    """
-    here, options = engine.witness.get("host") == host(), engine.artifact.options
-    on_cpu = engine.artifact.runner == "ov" and options.get("device", "CPU") == "CPU"
-    return here and on_cpu and board.saturates() and leaves_int16(graph)
 
 
 def traces(engine: Engine, inputs: Sequence[Arrays], tensors: Sequence[str]) -> list[Arrays]:

@@ -27,7 +27,7 @@ from edgekd.schema.io import IoRecord
 from edgekd.schema.load import problems_of
 from edgekd.toolchains.cache import is_fetched
 from edgekd.toolchains.lock import find_lock
-from edgekd.verify.engines import LocalEngine, saturates
+from edgekd.verify.engines import LocalEngine
 from edgekd.verify.gates import Gate, parity_gate
 from edgekd.verify.parity import Hop, compare
 from edgekd.verify.search import check_engine
@@ -103,7 +103,7 @@ def verify_foreign(
         say(f"parity: {GOLDEN} → {name}")
         hop = check_engine(f"{GOLDEN} → {name}", engine, found.graph, inputs, found.roundings[name], every)
         hops.append(hop)
-        gates.append(parity_gate(hop, saturates(engine, found.graph)))
+        gates.append(parity_gate(hop))
     if found.dialect is not None and is_fetched(find_lock(LOCK)):
         say(f"parity: {GOLDEN} → {OPERATORS}")
         hops.append(compare(f"{GOLDEN} → {OPERATORS}", found.graph, inputs, traces(found.dialect, inputs)[0]))

@@ -9,7 +9,6 @@ import numpy as np
 
 from edgekd.errors import Problem
 from edgekd.evidence import Figure
-from edgekd.graph.model import WEIGHTED
 from edgekd.schema.recipe import Recipe
 from edgekd.students.base import Task
 from edgekd.verify.parity import INCOMPARABLE, Difference, Hop
@@ -34,22 +33,11 @@ class Gate:
         return Problem(self.subject, f"{self.rule}: {self.found}, limit {self.limit}", self.hint)
 
 
-SATURATED = (
-    "this CPU has no VNNI, so OpenVINO cuts sums of 8-bit products off at 16 bits: give weights 7 bits, as `--target "
-    "x86-avx2` does, run it in ONNX Runtime, or verify it on a CPU that has VNNI"
-)
-
-
-def parity_gate(hop: Hop, saturated: bool = False) -> Gate:
-    """Every tensor inside its bound; the first that is not is named.
-
-    `saturated`: 8-bit products may have been cut off where the engine ran; the hint of a weighted operator says so.
-    """
+def parity_gate(hop: Hop) -> Gate:
+    """Every tensor inside its bound; the first that is not is named."""
     first = next((t for t in hop.tensors if not t.inside), None)
     found = "all tensors inside" if first is None else f"first beyond is `{first.tensor}`, {_told(first)}"
     hint = "compare that layer's weights, scales and quantizers in the two graphs"
-    if saturated and first is not None and first.operator in WEIGHTED:
-        hint = SATURATED
     return Gate(hop.name, "codes within their bounds", found, "the tensor's bound", first is None, hint)
 
 
