@@ -12,7 +12,7 @@ from edgekd.train.cache import Answers
 
 from tests.shapes import write_shapes
 
-RECIPE = ("picosam3", "--set", "data.source=data", "--set", "teacher.source=masks:teacher")
+RECIPE = ("picosam3", "--set", "data.source=data", "--set", "data.least=10", "--set", "teacher.source=masks:teacher")
 
 
 @pytest.fixture

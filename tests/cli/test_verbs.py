@@ -39,6 +39,7 @@ def test_targets_lists_every_board(cli):
         "x86",
         "x86-avx2",
         "raspberry-pi-5",
+        "imx500",
     }
     shown = cli("targets", "jetson").stdout
     assert "TensorRT" in shown
@@ -58,7 +59,7 @@ def test_init_writes_a_recipe_that_works_and_never_overwrites(cli, tmp_path):
 
 
 def test_students_lists_ours_and_says_how_to_bring_ones_own(cli):
-    assert set(json.loads(cli("students", "--json").stdout)) == {"qdr", "classifier"}
+    assert set(json.loads(cli("students", "--json").stdout)) == {"qdr", "classifier", "picosam3"}
     assert 'student = "my_net.py:MyStudent"' in cli("students").stdout
     assert 'student = "classifier"' in cli("students", "classifier").stdout
 

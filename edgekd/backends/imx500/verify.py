@@ -14,7 +14,6 @@ import onnx
 from edgekd.backends.imx500.inverse import read
 from edgekd.errors import MissingError, ProblemsError
 from edgekd.graph.model import Array, Graph
-from edgekd.runners import ort
 from edgekd.toolchains.cache import python_of
 
 LOCK = "imx500-verify"
@@ -72,6 +71,8 @@ def check(model: onnx.ModelProto, inputs: Sequence[Arrays], expected: Sequence[A
 
 def expected(graph: Graph, inputs: Iterable[Arrays]) -> list[Arrays]:
     """Codes of each QuantizeLinear of a portable graph in ONNX Runtime with nothing optimised: the same float sums."""
+    from edgekd.runners import ort  # late: a light command needs none
+
     names = [node.output[0] for node in graph.codes()]
     with TemporaryDirectory() as folder:
         path = Path(folder) / "graph.onnx"
