@@ -44,11 +44,11 @@ def train(arm: str, seed: int, args: argparse.Namespace) -> Path:
 
     torch.set_num_threads(1)
     folder = OUT / f"{Path(args.source.replace(':', '-')).stem}-{args.steps}" / f"{arm}-{seed}"
-    if (folder / "scores.json").exists():
-        return folder / "scores.json"
-    folder.mkdir(parents=True, exist_ok=True)
     _, data, taught = ARMS[arm]
     data = settings(args) | data
+    same(folder, data | taught | {"batch": args.batch, "lr": args.lr})
+    if (folder / "scores.json").exists():
+        return folder / "scores.json"
     student = SegmentStudent({}, data, seed)
     if taught:
         student.learn({"source": TEACHER} | taught, OUT / "answers")
@@ -63,6 +63,16 @@ def train(arm: str, seed: int, args: argparse.Namespace) -> Path:
     found = {str(noise): rows(net, SegmentStudent({}, data | {"noise": noise}, seed)) for noise in noises}
     (folder / "scores.json").write_text(json.dumps(found), encoding="utf-8")
     return folder / "scores.json"
+
+
+def same(folder: Path, asked: dict[str, Any]) -> None:
+    """What is kept was made with these settings."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "settings.json"
+    if not path.exists():
+        path.write_text(json.dumps(asked), encoding="utf-8")
+    if json.loads(path.read_text(encoding="utf-8")) != asked:
+        raise SystemExit(f"{folder} was made with other settings: name another folder in EDGEKD_BENCH_RUNS")
 
 
 def settings(args: argparse.Namespace) -> dict[str, Any]:

@@ -45,11 +45,11 @@ class RequestError(EdgekdError):
 
 
 class ProblemsError(RequestError):
-    """Several things are wrong with the request; all of them are told together."""
+    """Several things are wrong with the request; all of them are told together, each once."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("; ".join(map(str, problems)))
-        self.problems = tuple(problems)
+        self.problems = tuple(dict.fromkeys(problems))
+        super().__init__("; ".join(map(str, self.problems)))
         self.exit_code = MissingError.exit_code if all(p.missing for p in problems) else RequestError.exit_code
 
 

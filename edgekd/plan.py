@@ -183,15 +183,14 @@ def _asks(
 ) -> dict[str, Ask | None]:
     """What the arms ask their teachers, each thing once."""
     known: dict[str, Ask | None] = {}
-    found: list[Problem] = []
     out = {}
     for arm in recipe.arms:
         own, _ = _arm(recipe, arm, target)
         if own.teacher:
             same = digest([own.teacher, own.data])
-            known[same] = known[same] if same in known else gather(found, "teacher", partial(ask_of, entry, own, data))
+            if same not in known:
+                known[same] = gather(problems, "teacher", partial(ask_of, entry, own, data))
             out[arm] = known[same]
-    problems += dict.fromkeys(found)
     return out
 
 
