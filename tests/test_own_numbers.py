@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from edgekd.apply.run import Outcome
 from edgekd.cli.run import show
 from edgekd.pipeline import Result, resolve, run
 from edgekd.students.registry import bundled_task
@@ -117,5 +118,6 @@ def test_the_bundles_task_has_its_model_table(sums):
 
 
 def test_an_answer_of_its_own_is_printed(sums, capsys):
-    show("0.1 and 0.2", bundled_task(sums.bundle).io((1, 1)))
+    answer = "0.1 and 0.2"
+    show(Outcome("numbers", answer, None, 1, 0.0, answer), bundled_task(sums.bundle).io((1, 1)))
     assert capsys.readouterr().out == "sums  0.1 and 0.2\n"
