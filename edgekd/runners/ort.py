@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Arrays = dict[str, NDArray[Any]]
 
 TOOL = f"ONNX Runtime {onnxruntime.__version__}, CPU"
+FAILED = onnxruntime.capi.onnxruntime_pybind11_state.Fail
 _PRECISION = {"float": "f32", "float16": "f16", "uint8": "u8", "int8": "i8"}
 _ADDED = re.compile(r"(_token_\d+|_nchwc|/duplicated|/MatMulAddFusion)+$")
 """What ONNX Runtime puts behind the names of operators that it writes anew."""
@@ -40,7 +41,8 @@ class Session:
     ) -> None:
         self._source: str | bytes = with_outputs(model, expose) if expose else str(model)
         self._threads, self._optimise, self._channels = threads, optimise, channels or {}
-        self._session = load(self._source, threads, optimise)
+        self._exact = saturates()
+        self._session = self._load()
         self._outputs = [value.name for value in self._session.get_outputs()]
 
     def feed(self, inputs: Arrays) -> Any:
@@ -49,7 +51,24 @@ class Session:
 
     def call(self, fed: Any) -> Any:
         """One inference."""
+        try:
+            return self._session.run(self._outputs, fed)
+        except FAILED:
+            if not self._exact:
+                raise
+        self._exact = False
+        self._session = self._load()
         return self._session.run(self._outputs, fed)
+
+    def _load(self, trace: str = "") -> Any:
+        """A session, exact where it can be: ONNX Runtime 1.32 fails on some graphs in its exact kernels."""
+        try:
+            return load(self._source, self._threads, self._optimise, trace, self._exact)
+        except FAILED:
+            if not self._exact:
+                raise
+        self._exact = False
+        return load(self._source, self._threads, self._optimise, trace)
 
     def read(self, raw: Any) -> Arrays:
         """Outputs by name."""
@@ -68,8 +87,9 @@ class Session:
         `precision` is that of its first input. `nodes` names the graph's tensors that it makes; none where ONNX Runtime
         added it. From the profiler's trace, whose first run is left out.
         """
+        self.run(inputs)
         with tempfile.TemporaryDirectory() as folder:
-            session = load(self._source, self._threads, self._optimise, str(Path(folder) / "trace"))
+            session = self._load(str(Path(folder) / "trace"))
             for _ in range(1 + runs):
                 session.run(self._outputs, inputs)
             events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
@@ -101,14 +121,17 @@ def _precision(inputs: list[dict[str, Any]]) -> str:
     return _PRECISION.get(types[0], types[0]) if types else "f32"
 
 
-def load(source: str | bytes, threads: int, optimise: bool, trace: str = "") -> Any:
-    """A session on the CPU; with its profile written to files that begin with `trace`."""
+def load(source: str | bytes, threads: int, optimise: bool, trace: str = "", exact: bool = False) -> Any:
+    """A session on the CPU; with its profile written to files that begin with `trace`.
+
+    `exact`: slower kernels of uint8 weights, which add in 32 bits.
+    """
     options, levels = onnxruntime.SessionOptions(), onnxruntime.GraphOptimizationLevel
     options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimise else levels.ORT_DISABLE_ALL
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
-    if saturates():  # slower kernels of uint8 weights, which add in 32 bits
+    if exact:
         options.add_session_config_entry("session.x64quantprecision", "1")
     if trace:
         options.enable_profiling, options.profile_file_prefix = True, trace

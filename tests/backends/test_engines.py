@@ -9,6 +9,7 @@ from edgekd.errors import MissingError, RequestError
 from edgekd.graph import golden
 from edgekd.verify.engines import LocalEngine, traces
 
+from tests.cpu import int8_in_openvino
 from tests.graph.graphs import build, conv_graph, pair
 
 RNG = np.random.default_rng(5)
@@ -48,6 +49,7 @@ def test_unsigned_codes_are_told_as_the_graph_has_them(tmp_path):
         np.testing.assert_array_equal(found[name], want[name])
 
 
+@int8_in_openvino
 def test_openvino_proves_what_runs_in_int8(tmp_path):
     graph = conv_graph(RNG, dtype=np.uint8, channels=8)
     engine = backend("openvino")

@@ -11,6 +11,7 @@ from edgekd.explain.run import explain_static
 from edgekd.explain.sources import noise
 from onnx import helper, numpy_helper
 
+from tests.cpu import int8_in_openvino
 from tests.explain.nets import facts, named, net, op
 from tests.graph.graphs import pair
 
@@ -24,6 +25,7 @@ def integer_convolutions(graph, tmp_path, **options):
     return kinds.get("QLinearConv", 0), sum(n for k, n in kinds.items() if k.endswith("Conv") and k != "QLinearConv")
 
 
+@int8_in_openvino
 def test_a_net_without_problems_has_none(tmp_path):
     graph = net([op("Relu")])
     assert named(graph, "onnxruntime") == {}
@@ -64,7 +66,7 @@ def test_a_missing_pair_before_a_sum(tmp_path):
     assert integer_convolutions(mended, tmp_path) == (3, 0)
 
 
-@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("engine", ["onnxruntime", pytest.param("openvino", marks=int8_in_openvino)])
 def test_a_missing_pair_on_an_input(engine, tmp_path):
     planted, mended = net([op("Relu")], paired=False), net([op("Relu")])
     found = named(planted, engine)["first"]
@@ -124,6 +126,7 @@ def test_a_bias_on_another_grid(tmp_path):
     assert integer_convolutions(mended, tmp_path) == (2, 0)
 
 
+@int8_in_openvino
 def test_weights_with_a_zero_point(tmp_path):
     def with_zero(value):
         graph = net([op("Relu")])

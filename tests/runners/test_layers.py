@@ -13,13 +13,14 @@ from edgekd.graph.executed import as_ran, int8_proof, owners
 from edgekd.graph.model import Graph
 from onnx import helper, numpy_helper
 
+from tests.cpu import int8_in_openvino
 from tests.graph.graphs import conv_graph
 
 RNG = np.random.default_rng(11)
 IMAGE = {"image": RNG.normal(0, 1, (1, 16, 8, 8)).astype(np.float32)}
 
 
-@pytest.mark.parametrize("runner", ["ort", "ov"])
+@pytest.mark.parametrize("runner", ["ort", pytest.param("ov", marks=int8_in_openvino)])
 @pytest.mark.parametrize("names", ["given", "none"])
 def test_the_convolution_is_found_by_its_tensor(runner, names, tmp_path):
     graph = conv_graph(RNG, dtype=np.uint8, channels=16)
