@@ -44,6 +44,11 @@ def inside(values: NDArray[Any], size: Size) -> Mask:
     return scale(np.asarray(numbers, np.float32), size, "bilinear") > 0
 
 
+def resized(mask: Mask, size: Size) -> Mask:
+    """A mask at another size, nearest."""
+    return scale(np.ascontiguousarray(mask).astype(np.uint8), size, "nearest").astype(bool)
+
+
 def on_picture(values: NDArray[Any], size: Size, spec: ImageInput) -> Mask:
     """The mask on a picture of `size` (H, W) that was resized by the input's rule; nothing where it was not seen."""
     out = np.zeros(size, bool)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.errors import RequestError
+from edgekd.graph.masks import Mask, inside, resized
 from edgekd.graph.resize import Picture, Size, scale
 
 Box = tuple[float, float, float, float]
@@ -77,17 +78,16 @@ def crop(picture: Picture, roi: Roi, size: Size) -> Picture:
     return scale(np.ascontiguousarray(picture[roi.slices]), size, "bilinear")
 
 
-def crop_mask(mask: NDArray[np.bool_], roi: Roi, size: Size) -> NDArray[np.bool_]:
+def crop_mask(mask: Mask, roi: Roi, size: Size) -> Mask:
     """The region of a mask (H, W) at `size`, nearest."""
-    return scale(np.ascontiguousarray(mask[roi.slices]).astype(np.uint8), size, "nearest").astype(bool)
+    return resized(mask[roi.slices], size)
 
 
-def lay_back(logits: NDArray[Any], roi: Roi, size: Size) -> NDArray[np.bool_]:
+def lay_back(logits: NDArray[Any], roi: Roi, size: Size) -> Mask:
     """The mask on a picture of `size` from the crop's logits (h, w): resized bilinearly, then above zero (ours: the
     authors resize the sigmoid)."""
     out = np.zeros(size, bool)
-    inside = scale(np.asarray(logits, np.float32), (roi.height, roi.width), "bilinear")
-    out[roi.slices] = inside > 0
+    out[roi.slices] = inside(logits, (roi.height, roi.width))
     return out
 
 

@@ -33,6 +33,17 @@ def test_a_net_without_problems_has_none(tmp_path):
     assert integer_convolutions(graph, tmp_path) == (2, 0)
 
 
+@pytest.mark.parametrize(("vnni", "machine", "names"), [(False, "x86_64", ["first", "second"]), (True, "x86_64", []),
+                                                        (False, "aarch64", [])])  # fmt: skip
+def test_weights_whose_sums_a_cpu_would_cut_off(vnni, machine, names, monkeypatch):
+    monkeypatch.setattr("edgekd.runners.board.saturates", lambda: not vnni)
+    engine = backend("openvino")
+    assert isinstance(engine, Explains)
+    found = list(engine.reasons(net([op("Relu")]), (machine,)))
+    assert [reason.tensor for reason in found] == names
+    assert all("no VNNI" in reason.what for reason in found)
+
+
 def test_a_clip_that_the_quantizer_exceeds(tmp_path):
     clip = [op("Clip", ("first", "low", "high"))]
     planted = net(clip, CLIP, scale=0.05)

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edgekd.backends.imx500.unsaid import KERNELS, threshold, unsaid
+from edgekd.backends.imx500.unsaid import KERNELS, is_global, threshold, unsaid
 from edgekd.errors import ProblemsError
 from edgekd.graph.model import IO_KEY, Array, Graph, along, attributes, code_bits
 from edgekd.graph.records import has_record
@@ -129,7 +129,7 @@ class _Writer:
     def _operator(self, node: onnx.NodeProto) -> None:
         """Any other operator; the mean over a picture has one of its own."""
         kind, inputs, attrs = node.op_type, list(node.input), attributes(node)
-        if kind == "ReduceMean" and _is_global(self.graph, node):
+        if kind == "ReduceMean" and is_global(self.graph, node):
             kind, inputs, attrs = "GlobalAveragePool", inputs[:1], {}
         elif kind in ("Conv", "ConvTranspose"):
             attrs = _sliding(attrs, self.graph.shapes[inputs[1]][2:])
@@ -170,14 +170,6 @@ class _Writer:
 def _ends(base: str, names: Sequence[str]) -> dict[str, str]:
     """Names of inputs or outputs as MCT gives them."""
     return {name: base if len(names) == 1 else f"{base}_{i}" for i, name in enumerate(names)}
-
-
-def _is_global(graph: Graph, node: onnx.NodeProto) -> bool:
-    """Whether a mean is taken over each channel's whole picture, whose axes stay."""
-    attrs, shape = attributes(node), graph.shapes.get(node.input[0], ())
-    axes = graph.constants.get(node.input[1]) if len(node.input) > 1 else attrs.get("axes")
-    over = {int(axis) % 4 for axis in np.ravel(axes)} if axes is not None else set()
-    return len(shape) == 4 and over == {2, 3} and attrs.get("keepdims", 1) == 1
 
 
 def _sliding(attrs: dict[str, Any], kernel: tuple[int, ...]) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from math import isclose
 import numpy as np
 import onnx
 
-from edgekd.backends.imx500.unsaid import KERNELS, threshold, unsaid
+from edgekd.backends.imx500.unsaid import KERNELS, is_global, threshold, unsaid
 from edgekd.errors import Problem
-from edgekd.graph.model import Graph, attributes
+from edgekd.graph.model import Graph
 from edgekd.graph.records import has_record
 from edgekd.schema.io import ImageInput
 from edgekd.schema.target import Placement
@@ -89,9 +89,7 @@ def _is_fused(graph: Graph, maker: onnx.NodeProto, reader: onnx.NodeProto, place
 def _means(graph: Graph) -> Iterator[Problem]:
     """A mean is one over the whole picture, which the dialect writes as GlobalAveragePool."""
     for node in (n for n in graph.nodes if n.op_type == "ReduceMean"):
-        axes = graph.constants.get(node.input[1]) if len(node.input) > 1 else None
-        over = {int(axis) % 4 for axis in axes.ravel()} if axes is not None else set()
-        if over != {2, 3} or not attributes(node).get("keepdims", 1):
+        if not is_global(graph, node):
             hint = "write `torch.nn.functional.adaptive_avg_pool2d(x, 1)`"
             yield Problem(node.output[0], "the sensor takes means over the whole picture alone, axes kept", hint)
 

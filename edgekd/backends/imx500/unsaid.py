@@ -88,6 +88,14 @@ def _operator(node: onnx.NodeProto) -> str:
     return ""
 
 
+def is_global(graph: Graph, node: onnx.NodeProto) -> bool:
+    """Whether a mean is taken over each channel's whole picture, whose axes stay."""
+    attrs, shape = attributes(node), graph.shapes.get(node.input[0], ())
+    axes = graph.constants.get(node.input[1]) if len(node.input) > 1 else attrs.get("axes")
+    over = {int(axis) % 4 for axis in np.ravel(axes)} if axes is not None else set()
+    return len(shape) == 4 and over == {2, 3} and attrs.get("keepdims", 1) == 1
+
+
 def threshold(scale: Array, kind: np.dtype[Any]) -> float:
     """The value that lies one step above the highest code."""
     bits = code_bits(kind)

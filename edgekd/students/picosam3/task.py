@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.graph.images import find_data
-from edgekd.graph.masks import Mask, eroded, iou
-from edgekd.graph.resize import scale
+from edgekd.graph.masks import Mask, eroded, inside, iou, resized
 from edgekd.graph.roi import LEAST, MARGIN, Box, Roi, jitter, region
 from edgekd.schema.io import ImageInput, IoRecord, MaskOutput, Region
 from edgekd.schema.load import parse
@@ -112,9 +111,9 @@ class SegmentTask(SimpleTask):
 
         Shares at thresholds are no average precision: nothing is ranked. Logits (h, w) of any size.
         """
-        answer, target = prediction > 0, fitted(truth.inside, prediction.shape)
+        answer, target = prediction > 0, resized(truth.inside, prediction.shape)
         found = iou(answer, target)
-        whole = scale(np.asarray(prediction, np.float32), truth.inside.shape, "bilinear") > 0
+        whole = inside(prediction, truth.inside.shape)
         return {
             "iou": 100 * found,
             "iou_picture": 100 * iou(whole, truth.inside, truth.outside),
@@ -136,11 +135,6 @@ class SegmentTask(SimpleTask):
         """The object in the region, and its box there."""
         x, y, w, h = sample.truth.box
         return Marked(sample.truth.inside, (x - sample.truth.roi.x, y - sample.truth.roi.y, w, h))
-
-
-def fitted(mask: Mask, size: tuple[int, ...]) -> Mask:
-    """A mask (h, w) at another size, nearest."""
-    return scale(np.ascontiguousarray(mask).astype(np.uint8), size, "nearest").astype(bool)
 
 
 def band(mask: Mask) -> Mask:

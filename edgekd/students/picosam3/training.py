@@ -11,15 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from edgekd.errors import RequestError
-from edgekd.graph.resize import scale
-from edgekd.graph.roi import Roi, jitter, region
+from edgekd.graph.roi import Roi, crop, crop_mask, jitter, region
 from edgekd.schema.io import IoRecord
 from edgekd.schema.load import parse
 from edgekd.students.picosam3.data import Instance
 from edgekd.students.picosam3.lesson import Taught, lesson
 from edgekd.students.picosam3.losses import AREA, area_loss, combined, label_loss
 from edgekd.students.picosam3.network import ModelConfig, PicoSam3Net
-from edgekd.students.picosam3.task import SegmentTask, fitted
+from edgekd.students.picosam3.task import SegmentTask
 from edgekd.students.picosam3.teachers.base import TeacherConfig
 from edgekd.students.simple import SimpleStudent
 from edgekd.train.cache import Answers, Lesson
@@ -72,12 +71,10 @@ class SegmentStudent(SimpleStudent):
         size = picture.shape[:2]
         roi = stretched(region(jitter(instance.box, config.jitter, rng), size), config.aspect, size, rng)
         side = (config.side, config.side)
-        crop = scale(np.ascontiguousarray(picture[roi.slices]), side, "bilinear")
-        inside = fitted(mask[roi.slices], side)
+        seen, inside = crop(picture, roi, side), crop_mask(mask, roi, side)
         flips = tuple(axis for axis in (0, 1) if config.flip and rng.random() < 0.5)
-        crop, inside = np.flip(crop, flips), np.flip(inside, flips)
-        target = inside[None].astype(np.float32)
-        row: dict[str, Any] = {"crop": np.ascontiguousarray(crop), "mask": target}
+        target = np.flip(inside, flips)[None].astype(np.float32)
+        row: dict[str, Any] = {"crop": np.ascontiguousarray(np.flip(seen, flips)), "mask": target}
         if not self.taught:
             return row
         known = instance.picture in task.labelled
