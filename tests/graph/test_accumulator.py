@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from edgekd.graph.accumulator import accumulators, check, leaves_int16
+from edgekd.graph.accumulator import accumulators, check
 from edgekd.graph.model import Graph, with_constants
 from onnx import helper
 
@@ -28,13 +28,6 @@ def test_the_worst_input_reaches_the_bound(dtype, zero):
     assert max(ends) <= found.worst <= 2.1 * max(ends)
     assert found.exact_in_float32
     assert found.head_room > 8
-
-
-@pytest.mark.parametrize(("top", "leaves"), [(127, True), (-127, True), (65, True), (64, False), (-63, False)])
-def test_two_products_leave_16_bits_beyond_weights_of_7(top, leaves):
-    graph = conv_graph(RNG, dtype=np.uint8)
-    assert (2 * 255 * abs(top) > np.iinfo(np.int16).max) is leaves
-    assert leaves_int16(Graph(with_constants(graph.model, {"w": np.full((4, 4, 3, 3), top, np.int8)}))) is leaves
 
 
 def test_overflow_and_bad_scales_are_refused():

@@ -59,7 +59,7 @@ class OnnxRuntime:
         model, channels = unsigned_activations(job.graph) if moved else job.graph.model, dict[str, int]()
         if options.fit and options.optimise:
             model, channels = fitted(Graph(model))
-        onnx.save(named(model), out / "model.onnx")
+        onnx.save(named(own_zero_points(model)), out / "model.onnx")
         told: dict[str, Any] = {"optimise": options.optimise} | ({"channels": channels} if channels else {})
         ran = as_ran(ort.Session(out / "model.onnx", **told).layers(job.inputs[0], runs=1))
         return Artifact(
@@ -93,4 +93,25 @@ def named(model: onnx.ModelProto) -> onnx.ModelProto:
             node.name = node.output[0]
             while node.name in taken:
                 node.name += "_"
+    return out
+
+
+def own_zero_points(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with no zero points that several weights share.
+
+    ONNX Runtime 1.32 fails on shared ones where it turns int8 weights into uint8 (`session.x64quantprecision`).
+    """
+    out = onnx.ModelProto()
+    out.CopyFrom(model)
+    constants = {tensor.name: tensor for tensor in out.graph.initializer}
+    seen: set[str] = set()
+    for node in out.graph.node:
+        if node.op_type != "DequantizeLinear" or len(node.input) < 3 or node.input[0] not in constants:
+            continue
+        zero = node.input[2]
+        if zero in seen and zero in constants:
+            copy = out.graph.initializer.add()
+            copy.CopyFrom(constants[zero])
+            copy.name = node.input[2] = f"{node.output[0]}.{zero}"
+        seen.add(zero)
     return out

@@ -94,12 +94,7 @@ def test_of_a_file_what_lies_beside_it_by_its_name_counts(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     "table",
-    [
-        {},
-        {"source": "litemedsam", "trust": 1.5},
-        {"source": "litemedsam", "trust": "much"},
-        {"source": "x", "views": 0},
-    ],
+    [{"source": "litemedsam", "trust": 1.5}, {"source": "litemedsam", "trust": "much"}, {"source": "x", "views": 0}],
 )
 def test_a_wrong_table_is_told(table: dict[str, object]) -> None:
     with pytest.raises(ProblemsError):
