@@ -1,0 +1,92 @@
+"""A time-bin interferometer: photons in time bins, delay loops that let neighbours meet on a beam splitter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edgekd.errors import RequestError
+
+Floats = NDArray[np.float64]
+Unitary = NDArray[np.float64] | NDArray[np.complex128]
+
+
+@dataclass(frozen=True)
+class Circuit:
+    """`modes` time bins with `photons` in each, and loops of a length in bins, one after the other.
+
+    A loop of length L couples bins (a, a + L), a = 0 .. modes - L - 1, in this order: the layout of ORCA's time-bin
+    interferometers. Raises RequestError for what is none.
+    """
+
+    photons: tuple[int, ...]
+    """Input photons by mode."""
+    loops: tuple[int, ...] = (1, 1)
+    """Lengths in bins."""
+    phases: bool = False
+    """Whether a phase shifter stands before each beam splitter."""
+
+    def __post_init__(self) -> None:
+        if not self.photons or min(self.photons) < 0:
+            raise RequestError(
+                f"photons {list(self.photons)} are not counts by mode", "write for example `[1, 0, 1, 0]`"
+            )
+        if wrong := [length for length in self.loops if not 1 <= length < self.modes]:
+            raise RequestError(f"a loop of {wrong[0]} bins does not fit {self.modes} modes", "1 to modes - 1")
+
+    @property
+    def modes(self) -> int:
+        """Time bins."""
+        return len(self.photons)
+
+    @property
+    def total(self) -> int:
+        """Photons in all."""
+        return sum(self.photons)
+
+    @property
+    def splitters(self) -> int:
+        """Beam splitters."""
+        return sum(self.modes - length for length in self.loops)
+
+    @property
+    def angles(self) -> int:
+        """Numbers that set the circuit: an angle of each beam splitter, then, with `phases`, a phase of each."""
+        return self.splitters * (2 if self.phases else 1)
+
+    def checked(self, angles: ArrayLike) -> Floats:
+        """Angles (..., `self.angles`) in radians as float64. Raises RequestError for another length or NaN."""
+        found = np.asarray(angles, np.float64)
+        if found.ndim == 0 or found.shape[-1] != self.angles:
+            raise RequestError(
+                f"the circuit has {self.angles} angles, {list(found.shape)} were given", "one a splitter"
+            )
+        if not np.isfinite(found).all():
+            raise RequestError("an angle is not finite", "give radians")
+        return found
+
+    def unitary(self, angles: ArrayLike) -> Unitary:
+        """(..., modes, modes): amplitude from mode j (column) to mode i (row); real without phases.
+
+        A beam splitter of angle t is the rotation [[cos t, sin t], [-sin t, cos t]] of its two bins, its reflectivity
+        cos(t)^2; a phase p multiplies the earlier bin by exp(ip) before it.
+        """
+        given = self.checked(angles)
+        splits, phases = given[..., : self.splitters], given[..., self.splitters :]
+        cos, sin = np.cos(splits), np.sin(splits)
+        turns = np.exp(1j * phases) if self.phases else None
+        out = np.zeros((*given.shape[:-1], self.modes, self.modes), np.float64 if turns is None else np.complex128)
+        out[...] = np.eye(self.modes)
+        pairs = [(a, a + length) for length in self.loops for a in range(self.modes - length)]
+        for i, (a, b) in enumerate(pairs):
+            first = out[..., a, :] if turns is None else turns[..., i, None] * out[..., a, :]
+            c, s = cos[..., i, None], sin[..., i, None]
+            out[..., a, :], out[..., b, :] = c * first + s * out[..., b, :], c * out[..., b, :] - s * first
+        return out
+
+
+def alternating(modes: int) -> tuple[int, ...]:
+    """A photon in every second mode, from the first on."""
+    return tuple((i + 1) % 2 for i in range(modes))
