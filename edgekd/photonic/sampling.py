@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from edgekd.errors import RequestError
 from edgekd.photonic.basis import Counts, Ints, states
-from edgekd.photonic.circuit import Circuit, Floats
+from edgekd.photonic.circuit import Floats, Unitary
 from edgekd.photonic.fock import checked, prepared
 from edgekd.photonic.halves import ROWS, Halves, squared
 
@@ -50,7 +50,7 @@ def sample_halves(both: Halves, shots: int, rng: np.random.Generator) -> Counts:
     return out
 
 
-def _right(left: Floats, right: Floats, rows: Ints, rng: np.random.Generator) -> Ints:
+def _right(left: Unitary, right: Unitary, rows: Ints, rng: np.random.Generator) -> Ints:
     """For each of `rows`, states of the left side, a state of the right side given it."""
     known, which = np.unique(rows, return_inverse=True)
     out, step = np.zeros(len(rows), np.int64), max(1, ROWS // right.shape[-1])
@@ -73,4 +73,4 @@ def _draw_rows(tables: Floats, rows: Ints, uniform: Floats) -> Ints:
     last = ends[width - 1 :: width]
     first = np.concatenate([[0.0], last[:-1]])
     found = np.searchsorted(ends, first[rows] + uniform * (last - first)[rows], "right")
-    return np.clip(found - rows * width, 0, width - 1)
+    return np.asarray(np.clip(found - rows * width, 0, width - 1), np.int64)
