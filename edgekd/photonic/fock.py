@@ -19,6 +19,8 @@ SHARE = 0.5
 """Of the free memory, what a distribution may take."""
 ALWAYS = 1 << 26
 """Bytes for which nobody looks at the free memory."""
+NOTHING = 1e-14
+"""A probability that is left out."""
 TOLERANCE = 1e-8
 """How far U* U may be from the identity."""
 
@@ -75,6 +77,21 @@ def prepared(
     where = split(matrix, photons, matrix.shape[-2] // 2 if cut is None else cut)
     allow(estimate(where, prod(matrix.shape[:-2]), matrix.itemsize, kept), what, limit)
     return halves(matrix, photons, where)
+
+
+def completed(rows: Unitary, photons: tuple[int, ...], what: str, limit: int | None = None) -> Halves:
+    """Some output modes on the left, `rows` (modes out, modes in), and on the right whatever else light goes to.
+
+    That enters by its scalar products alone, which orthonormal columns leave no choice in: as many modes as photons'
+    modes suffice, whether they stand for other outputs or for what absorbs. Ours.
+    """
+    used = np.nonzero(np.array(photons))[0]
+    lost = np.eye(len(used)) - rows[:, used].conj().T @ rows[:, used]
+    values, vectors = np.linalg.eigh(lost)
+    some = values > NOTHING
+    rest = np.zeros((some.sum(), rows.shape[1]), rows.dtype)
+    rest[:, used] = np.sqrt(values[some])[:, None] * vectors[:, some].conj().T
+    return prepared(np.concatenate([rows, rest]), photons, 1 << len(rows), what, limit, len(rows))
 
 
 def distribution(unitary: ArrayLike, photons: tuple[int, ...], limit: int | None = None) -> Floats:

@@ -9,9 +9,9 @@ by loop is known (arXiv:2411.16873); this formulation, with losses and with inpu
 from __future__ import annotations
 
 from bisect import bisect
-from collections.abc import Iterator
 from functools import lru_cache
 from math import comb
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from edgekd.photonic.fock import allow
 
 Event = tuple[int, ...]
 """A round trip of a bin (bin,), or a beam splitter of two (bin, bin, which)."""
-Group = tuple[Ints, Unitary]
+Group = tuple[Ints, NDArray[Any]]
 """Shots with as many photons on the way: their numbers, their amplitudes (shots, states of the live bins)."""
 CHUNK = 1 << 21
 """Amplitudes that are held at a time."""
@@ -167,7 +167,7 @@ def _pairs(modes: int, photons: int, a: int, b: int) -> list[tuple[int, Ints]]:
 def _measure(
     groups: dict[int, Group], modes: int, place: int, rng: np.random.Generator, loss: float | None
 ) -> tuple[dict[int, Group], list[tuple[Ints, int]]]:
-    """Counts the photons that a bin loses, all of them where `loss` is None and the bin leaves: by outcome, the shots."""
+    """Counts the photons a bin loses, or all of them where `loss` is None and it leaves: by outcome, the shots."""
     parts, counted = [], []
     for t, (ids, amplitudes) in groups.items():
         chances = np.stack(
