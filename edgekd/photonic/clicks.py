@@ -16,7 +16,7 @@ from edgekd.errors import RequestError
 from edgekd.photonic.base import Clicks
 from edgekd.photonic.basis import Ints, states
 from edgekd.photonic.circuit import Floats
-from edgekd.photonic.fock import checked, prepared
+from edgekd.photonic.fock import allow, checked, prepared
 from edgekd.photonic.halves import Halves
 
 
@@ -42,6 +42,7 @@ def histogram(clicks: Clicks, interleaved: bool = False) -> Floats:
     if not shots:
         raise RequestError("no shots, no histogram", "take at least one")
     order, half = halves_order(modes, interleaved), modes // 2
+    allow(32 << half, f"a histogram of two halves of {half} modes")
     sides = clicks[:, order[:half]], clicks[:, order[half:]]
     counts = [np.bincount(patterns(side), minlength=1 << half) for side in sides]
     return np.concatenate(counts) / float(shots)

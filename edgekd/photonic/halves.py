@@ -25,7 +25,7 @@ from edgekd.photonic.circuit import Floats, Unitary
 
 Take = Callable[[Any, Any, int], Any]
 """(array, indices, axis) -> array, of numpy or torch."""
-ROWS = 1 << 21
+ROWS = 1 << 17
 """Numbers in a block that is streamed."""
 
 

@@ -83,7 +83,7 @@ def sample(circuit: Circuit, angles: Floats, inputs: Counts, rng: np.random.Gene
     """
     given, most = circuit.checked(angles), int(inputs.sum(1).max(initial=0))
     cost = count(live(circuit), most)
-    allow(64 * cost, f"the light of {live(circuit)} bins on the way")
+    allow(32 * live(circuit) * cost, f"the light of {live(circuit)} bins on the way")
     phases = given[circuit.splitters :] if circuit.phases else None
     turned = given[: circuit.splitters]
     gates = splitters(np.cos(turned), np.sin(turned), phases, most)
