@@ -27,5 +27,5 @@ def positive(shots: int) -> int:
 def half_bins(circuit: Circuit) -> int:
     """Patterns of half the modes. Raises RequestError for an odd number of modes."""
     if circuit.modes % 2:
-        raise RequestError(f"{circuit.modes} modes have no halves", "an even number of modes")
+        raise RequestError(f"{circuit.modes} modes have no two halves", "take an even number of modes")
     return int(2 ** (circuit.modes // 2))
