@@ -35,7 +35,7 @@ class Flaws(Strict):
     """What real light and detectors do; each is off by default."""
 
     loop_loss: tuple[Share, ...] = Field(
-        (), description="Share of the light lost on each way round a loop, by loop; none: no loss."
+        (0.0,), min_length=1, description="Share of the light lost on each way round a loop: one for all, or by loop."
     )
     efficiency: Share = Field(1.0, description="Share of photons that a detector sees.")
     dark_counts: Share = Field(0.0, description="Probability that a detector clicks in a bin without light.")
@@ -73,14 +73,14 @@ class Photonic(Strict):
     @model_validator(mode="after")
     def _a_loss_each(self) -> Photonic:
         given, loops = len(self.flaws.loop_loss), len(self.circuit.loops)
-        if given not in (0, loops):
-            raise ValueError(f"`flaws.loop_loss` has {given} values for {loops} loops")
+        if given not in (1, loops):
+            raise ValueError(f"`flaws.loop_loss` has {given} values for {loops} loops: one, or one each")
         return self
 
     @property
     def ideal(self) -> bool:
         """Whether it is without flaws."""
-        return self.flaws.model_copy(update={"loop_loss": ()}) == Flaws() and not any(self.flaws.loop_loss)
+        return self.flaws.model_copy(update={"loop_loss": (0.0,)}) == Flaws() and not any(self.flaws.loop_loss)
 
     @property
     def shot_seconds(self) -> float:

@@ -7,7 +7,7 @@ from edgekd.photonic.base import ClickSource
 from edgekd.photonic.circuit import alternating
 from edgekd.photonic.sources.registry import names, open_source, source_class
 from edgekd.schema.photonic import find_photonic
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 ANGLES = np.linspace(0, 3, 30)
@@ -22,6 +22,7 @@ def test_every_listed_source_can_be_asked():
     assert all(hasattr(source_class(name), "features") for name in names())
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.integers(1, 8), st.integers(0, 2**31), st.floats(0.1, 5))
 def test_a_gaussian_has_the_mean_of_a_histogram_and_the_spread_it_is_given(half, seed, spread):
     circuit = {"photons": alternating(2 * half), "loops": (1,)}

@@ -58,8 +58,9 @@ def test_the_time_of_a_shot():
     [
         ({"circuit": {"loops": [16]}}, "a loop of 16 bins does not fit 16 modes"),
         ({"circuit": {"loops": []}}, "circuit.loops"),
+        ({"flaws": {"loop_loss": []}}, "flaws.loop_loss"),
         ({"circuit": {"photons": [1, -1]}}, "circuit.photons.1"),
-        ({"flaws": {"loop_loss": [0.1]}}, "`flaws.loop_loss` has 1 values for 2 loops"),
+        ({"flaws": {"loop_loss": [0.1, 0.1, 0.1]}}, "`flaws.loop_loss` has 3 values for 2 loops"),
         ({"flaws": {"efficiency": 1.5}}, "flaws.efficiency"),
         ({"flaws": {"eficiency": 1}}, "unknown key"),
         ({"shots": 0}, "shots"),

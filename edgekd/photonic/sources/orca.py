@@ -17,7 +17,8 @@ from pydantic import Field
 from edgekd.errors import MissingError, RequestError
 from edgekd.photonic.base import Clicks
 from edgekd.photonic.circuit import Floats
-from edgekd.photonic.sources.histogram import histogram, positive
+from edgekd.photonic.clicks import histogram
+from edgekd.photonic.sampling import checked_shots
 from edgekd.photonic.sources.registry import circuit_of
 from edgekd.schema.base import Strict
 from edgekd.schema.photonic import Photonic
@@ -67,7 +68,7 @@ class OrcaRest:
     def sample(self, angles: Floats, shots: int, seed: tuple[int, ...]) -> Clicks:
         """(shots, modes). Raises RequestError for a wrong request, MissingError for what the service does not do."""
         deadline = time.monotonic() + self.options.wait
-        job = self._ask("/v1/submit", self._job(angles, positive(shots))).get("job_id")
+        job = self._ask("/v1/submit", self._job(angles, checked_shots(shots))).get("job_id")
         if not isinstance(job, str | int) or job == "":
             raise self._odd("tells no `job_id`")
         path, pause = f"/v1/get_job/{quote(str(job), safe='')}", self.options.pause

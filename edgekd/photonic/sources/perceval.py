@@ -15,7 +15,8 @@ import numpy as np
 from edgekd.errors import MissingError, RequestError
 from edgekd.photonic.base import Clicks
 from edgekd.photonic.circuit import Floats
-from edgekd.photonic.sources.histogram import histogram, positive
+from edgekd.photonic.clicks import histogram
+from edgekd.photonic.sampling import checked_shots
 from edgekd.photonic.sources.registry import NoOptions, circuit_of
 from edgekd.schema.photonic import Photonic
 from edgekd.toolchains.cache import python_of
@@ -50,7 +51,7 @@ class Perceval:
         Raises RequestError for a wrong request, MissingError where the process ends.
         """
         number = int(np.random.SeedSequence(seed).generate_state(1)[0] >> 1)
-        rows = self._ask(angles, task="sample", shots=positive(shots), seed=number)
+        rows = self._ask(angles, task="sample", shots=checked_shots(shots), seed=number)
         return np.array(rows).reshape(shots, self.circuit.modes) > 0
 
     def distribution(self, angles: Floats) -> dict[tuple[int, ...], float]:
