@@ -60,8 +60,8 @@ def test_a_constant_is_a_histogram_without_information():
 def test_controls_ask_for_the_same_angles(source):
     with pytest.raises(RequestError, match="30 angles"):
         opened(source).features(ANGLES[1:], 200, (0,))
+    odd = opened(source, circuit={"photons": (1, 0, 1), "loops": (1,)})
     with pytest.raises(RequestError, match="no two halves"):
-        odd = opened(source, circuit={"photons": (1, 0, 1), "loops": (1,)})
         odd.features(np.zeros(2), 200, (0,))
 
 
