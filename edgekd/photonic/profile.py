@@ -90,8 +90,8 @@ def tools(source: FeatureSource) -> str:
 
 
 def kind(source: FeatureSource) -> str:
-    """What its features are: simulated, or measured by what is behind the network."""
-    return "measured" if getattr(source, "remote", False) else "simulated"
+    """What its features are: simulated, or unknown where only what is behind the network knows."""
+    return "unknown" if getattr(source, "remote", False) else "simulated"
 
 
 def _seconds(call: Callable[[int], Any], seconds: float) -> Floats:

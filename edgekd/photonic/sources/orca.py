@@ -50,7 +50,7 @@ class OrcaRest:
 
     Options = OrcaOptions
     remote = True
-    """Its clicks are what the service measured or computed; nothing here tells which."""
+    """Its clicks are measured or computed by the service, and nothing in an answer tells which."""
 
     def __init__(self, device: Photonic, options: OrcaOptions) -> None:
         self.circuit, self.options = circuit_of(device), options

@@ -1,0 +1,127 @@
+"""`edgekd photonic` as a person uses it."""
+
+import json
+
+import numpy as np
+import pytest
+from edgekd.cli import main
+from edgekd.photonic.sources.registry import open_source
+from edgekd.schema.photonic import find_photonic
+
+from tests.cli.test_verbs import modules_after
+from tests.photonic.service import expected, service
+
+ANGLES = np.linspace(0, 3, 30)
+GOOD = ("photonic", "features", "--random", "0")
+
+
+@pytest.mark.parametrize(
+    "args", [("targets", "photonic-tbi"), (*GOOD, "--shots", "5"), ("photonic", "profile", "--seconds", "0")]
+)
+def test_photons_need_no_torch(args):
+    assert not {"torch", "onnxruntime", "openvino", "matplotlib", "onnx"} & modules_after(*args)
+
+
+def test_clicks_are_those_of_the_source(cli, tmp_path):
+    np.save(tmp_path / "angles.npy", ANGLES)
+    printed = cli("photonic", "sample", "angles.npy", "--shots", "5", "--seed", "7")
+    want = open_source(find_photonic("photonic-tbi")).sample(ANGLES, 5, (7,))
+    assert printed.stdout.split() == ["".join("01"[int(c)] for c in row) for row in want]
+    told = json.loads(cli("photonic", "sample", "angles.npy", "--shots", "5", "--seed", "7", "--json").stdout)
+    assert told["clicks"] == printed.stdout.split()
+    assert (told["kind"], told["validated"], told["shots"], told["seed"]) == ("simulated", "simulator", 5, 7)
+    assert told["host"]
+    assert told["tool"].startswith("edgekd ")
+    assert np.array_equal(told["angles"], ANGLES)
+    assert cli("photonic", "sample", "angles.npy", "--shots", "5", "--seed", "7", "--out", "c.npy").stdout == "c.npy\n"
+    assert np.array_equal(np.load(tmp_path / "c.npy"), want)
+
+
+def test_features_go_to_a_file_or_to_people(cli, tmp_path):
+    (tmp_path / "angles.json").write_text(json.dumps(ANGLES.tolist()))
+    printed = cli("photonic", "features", "angles.json", "--device", "photonic-tbi:exact", "--out", "f.json")
+    vector = np.array(json.loads((tmp_path / "f.json").read_text()))
+    assert vector.shape == (512,)
+    assert vector.reshape(2, -1).sum(1) == pytest.approx([1, 1])
+    assert "validated: simulator" in printed.stdout
+    first = f"{vector[:256].argmax():08b}  {vector[:256].max():.4f}"
+    assert first in printed.stdout
+    told = json.loads(cli("photonic", "features", "angles.json", "--device", "photonic-tbi:exact", "--json").stdout)
+    assert np.array_equal(told["features"], vector)
+
+
+def test_what_a_service_gives_is_no_simulation_of_ours(cli):
+    with service() as server:
+        where = f"options.orca-rest.url='{server.url}'"
+        done = cli("photonic", "sample", "--random", "1", "--shots", "2", "--device", "photonic-tbi:orca-rest",
+                   "--set", where, "--json")  # fmt: skip
+    told = json.loads(done.stdout)
+    assert told["kind"] == "unknown"
+    assert told["clicks"] == ["".join("01"[int(c)] for c in row) for row in expected([1, 0] * 8, 2)]
+
+
+def test_profile_measures_here_and_estimates_there(cli):
+    figures = json.loads(cli("photonic", "profile", "--seconds", "0", "--shots", "50", "--json").stdout)
+    assert {f["kind"] for f in figures if f["name"] in ("features", "shots", "memory")} == {"measured"}
+    assert {f["kind"] for f in figures if f["name"] in ("device time", "states")} == {"estimated"}
+    assert all(f["host"] and f["tool"] and f["when"] and f["method"] for f in figures)
+    assert [f["value"] for f in figures if f["name"] == "states"] == [10, 330, 12376, 490314]
+    assert figures[-1]["value"] == pytest.approx(1000 + 50 * 18e-3)
+    assert all("load" in f["details"] for f in figures if f["name"] == "features")
+    table = cli("photonic", "profile", "--seconds", "0", "--set", "circuit.photons=[1,0,1,0,1,0]").stdout
+    assert [line.split()[:3] for line in table.splitlines() if line[:5].strip().isdigit()] == [
+        ["4", "2", "10"],
+        ["6", "3", "56"],
+    ]
+
+
+def test_targets_lists_devices_apart(cli):
+    listed = cli("targets").stdout
+    assert listed.index("No boards") < listed.index("photonic-tbi")
+    assert "photonic-tbi" not in cli("targets", "--kind", "board").stdout
+    (device,) = json.loads(cli("targets", "--kind", "photonic", "--json").stdout)
+    assert (device["name"], device["kind"]) == ("photonic-tbi", "photonic")
+    assert json.loads(cli("targets", "photonic-tbi", "--json").stdout) == device
+    assert "| `circuit.photons` |" in cli("targets", "--kind", "photonic", "--fields").stdout
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["compress", "--target", "photonic-tbi"],
+        ["photonic", "features"],
+        ["photonic", "features", "gone.npy"],
+        ["photonic", "features", "angles.npy", "--random", "1"],
+        ["photonic", "features", "angles.txt"],
+        ["photonic", "features", "words.json"],
+        ["photonic", "features", "table.json"],
+        ["photonic", "features", "short.json"],
+        ["photonic", "features", "nan.json"],
+        [*GOOD, "--device", "photonic-tib"],
+        [*GOOD, "--device", "x86"],
+        [*GOOD, "--device", "photonic-tbi:gausian"],
+        [*GOOD, "--device", "photonic-tbi:orca-rest"],
+        [*GOOD, "--device", "photonic-tbi:orca-rest", "--set", "options.orca-rest.url=host"],
+        [*GOOD, "--set", "circuit.photons=[1,0,1]"],
+        [*GOOD, "--set", "circuit.loops=[1,16]"],
+        [*GOOD, "--set", "circuit.photons=[20,0,20,0,20,0,20,0,20,0,20,0,20,0,20,0]"],
+        [*GOOD, "--set", "shots"],
+        [*GOOD, "--set", "shotts=3", "--set", "flaws.efficiency=2"],
+        [*GOOD, "--shots", "0"],
+        [*GOOD, "--out", "features.csv"],
+        ["photonic", "sample", "--random", "0", "--device", "photonic-tbi:constant"],
+        ["photonic", "simulate"],
+    ],
+    ids=lambda args: " ".join(args),
+)
+def test_mistakes(args, tmp_path, monkeypatch, capsys, snapshot):
+    files = {"words": '["a"]', "table": "[[1, 2], [3, 4]]", "short": "[1, 2]", "nan": f"[{'NaN,' * 29} 1]"}
+    for name, text in files.items():
+        (tmp_path / f"{name}.json").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ORCA_ACCESS_URL", raising=False)
+    monkeypatch.setattr("sys.argv", ["edgekd", *args])
+    with pytest.raises(SystemExit) as left:
+        main()
+    told = capsys.readouterr()
+    assert f"exit code {left.value.code}\n{told.out}{told.err}" == snapshot
