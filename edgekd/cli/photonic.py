@@ -149,7 +149,7 @@ def _told(device: Photonic, source: Any, angles: Floats, seed: int) -> dict[str,
     return {
         "device": device.name, "source": device.source, "validated": device.validated, "kind": kind(source),
         "tool": tools(source), "host": host(), "when": now(), "shots": device.shots, "seed": seed,
-        "circuit": device.circuit.plain(), "flaws": device.flaws.plain(), "angles": angles.tolist(),
+        "circuit": device.circuit.plain(), "imperfections": device.imperfections.plain(), "angles": angles.tolist(),
     }  # fmt: skip
 
 

@@ -1,11 +1,15 @@
 """Sources by name, by file, and the controls."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 from edgekd.errors import MissingError, ProblemsError, RequestError
 from edgekd.photonic.base import ClickSource
-from edgekd.photonic.circuit import alternating
-from edgekd.photonic.sources.registry import names, open_source, source_class
+from edgekd.photonic.circuit import Circuit, alternating
+from edgekd.photonic.noise import Imperfections
+from edgekd.photonic.simulator import Simulator
+from edgekd.photonic.sources.registry import names, open_source
 from edgekd.schema.photonic import find_photonic
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,9 +21,26 @@ def opened(source, **overrides):
     return open_source(find_photonic(f"photonic-tbi:{source}", overrides))
 
 
-def test_every_listed_source_can_be_asked():
+def test_the_list():
     assert {"simulator", "exact", "gaussian", "constant", "perceval", "orca-rest"} <= set(names())
-    assert all(hasattr(source_class(name), "features") for name in names())
+
+
+def test_the_simulator_has_the_circuit_the_halves_and_the_imperfections_of_the_descriptor():
+    flawed = {"efficiency": 0.7, "loop_loss": 0.1, "overlap": 0.9, "dark": 0.01}
+    circuit = {"photons": (1, 0, 1, 1, 0, 0), "loops": (1, 2), "phases": True}
+    device = find_photonic("photonic-tbi", {"circuit": circuit, "interleaved": True, "imperfections": flawed})
+    source, angles = open_source(device), np.linspace(0, 3, 18)
+    assert isinstance(source, ClickSource)
+    by_hand = Simulator(Circuit((1, 0, 1, 1, 0, 0), (1, 2), True), Imperfections(**flawed), interleaved=True)
+    assert np.array_equal(source.sample(angles, 50, (1, 2)), by_hand.sample(angles, 50, (1, 2)))
+    assert np.array_equal(source.features(angles, 50, (1, 2)), by_hand.features(angles, 50, (1, 2)))
+    limit = open_source(device.model_copy(update={"source": "exact"})).features(angles, 1, (0,))
+    many = source.features(angles, 40_000, (3,))  # a share's standard deviation is at most 1 / (2 sqrt(shots))
+    assert np.abs(many - limit).max() < 5 / (2 * np.sqrt(40_000))
+
+
+def test_the_descriptor_has_the_imperfections_that_the_simulator_has():
+    assert find_photonic("photonic-tbi").imperfections.plain() == asdict(Imperfections())
 
 
 @settings(max_examples=30, deadline=None)

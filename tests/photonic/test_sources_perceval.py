@@ -87,7 +87,7 @@ def test_it_is_named_where_it_was_not_fetched(tmp_path, monkeypatch):
 
 def test_imperfections_are_not_passed_over():
     with pytest.raises(RequestError, match="ideal circuits alone"):
-        open_source(device(flaws={"efficiency": 0.9}))
+        open_source(device(imperfections={"efficiency": 0.9}))
 
 
 def test_the_lock_tells_of_the_licence_and_has_wheels_of_both_machines():

@@ -8,7 +8,17 @@ from edgekd.schema.describe import fields
 from edgekd.schema.photonic import Photonic, find_photonic
 from edgekd.schema.targets import boards, find_target, photonics
 
-LEAVES = ("validated", "circuit.photons", "circuit.loops", "circuit.phases", "shots", "source", "flaws", "clock")
+LEAVES = (
+    "validated",
+    "circuit.photons",
+    "circuit.loops",
+    "circuit.phases",
+    "shots",
+    "interleaved",
+    "source",
+    "imperfections",
+    "clock",
+)
 
 
 @pytest.mark.parametrize("name", sorted(photonics()))
@@ -43,8 +53,8 @@ def test_a_device_of_ones_own(tmp_path):
 
 
 def test_overrides_lie_on_top():
-    device = find_photonic("photonic-tbi:exact", {"shots": 50, "flaws": {"efficiency": 0.9}})
-    assert (device.source, device.shots, device.flaws.efficiency, device.ideal) == ("exact", 50, 0.9, False)
+    device = find_photonic("photonic-tbi:exact", {"shots": 50, "imperfections": {"efficiency": 0.9}})
+    assert (device.source, device.shots, device.imperfections.efficiency, device.ideal) == ("exact", 50, 0.9, False)
     assert find_photonic("photonic-tbi").ideal
 
 
@@ -58,11 +68,11 @@ def test_the_time_of_a_shot():
     [
         ({"circuit": {"loops": [16]}}, "a loop of 16 bins does not fit 16 modes"),
         ({"circuit": {"loops": []}}, "circuit.loops"),
-        ({"flaws": {"loop_loss": []}}, "flaws.loop_loss"),
+        ({"imperfections": {"hold": 0}}, "imperfections.hold"),
         ({"circuit": {"photons": [1, -1]}}, "circuit.photons.1"),
-        ({"flaws": {"loop_loss": [0.1, 0.1, 0.1]}}, "`flaws.loop_loss` has 3 values for 2 loops"),
-        ({"flaws": {"efficiency": 1.5}}, "flaws.efficiency"),
-        ({"flaws": {"eficiency": 1}}, "unknown key"),
+        ({"imperfections": {"drift": -0.1}}, "imperfections.drift"),
+        ({"imperfections": {"efficiency": 1.5}}, "imperfections.efficiency"),
+        ({"imperfections": {"eficiency": 1}}, "unknown key"),
         ({"shots": 0}, "shots"),
         ({"clock": {"bins_per_second": 0}}, "clock.bins_per_second"),
     ],

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from edgekd.photonic.circuit import Circuit, Floats
 from edgekd.photonic.clicks import halves_order
+from edgekd.photonic.simulator import generator
 from edgekd.photonic.sources.registry import NoOptions, circuit_of
 from edgekd.schema.base import Strict
 from edgekd.schema.photonic import Photonic
@@ -52,7 +53,7 @@ class Gaussian:
     def features(self, angles: Floats, shots: int, seed: tuple[int, ...]) -> Floats:
         """(2 * bins,), bins = 2^(modes / 2); each half adds to 1 and has the norm sqrt((1 + spread^2) / bins)."""
         bins = _bins(self.circuit, angles)
-        drawn = np.random.default_rng(seed if self.options.fresh else seed[:1]).standard_normal((2, bins))
+        drawn = generator(seed if self.options.fresh else seed[:1]).standard_normal((2, bins))
         drawn -= drawn.mean(1, keepdims=True)
         drawn /= drawn.std(1, keepdims=True)
         return ((1 + self.options.spread * drawn) / bins).ravel()

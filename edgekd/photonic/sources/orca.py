@@ -53,7 +53,7 @@ class OrcaRest:
     """Its clicks are measured or computed by the service, and nothing in an answer tells which."""
 
     def __init__(self, device: Photonic, options: OrcaOptions) -> None:
-        self.circuit, self.options = circuit_of(device), options
+        self.circuit, self.interleaved, self.options = circuit_of(device), device.interleaved, options
         self.tool = f"service `{options.machine}`"
         self.url = (options.url or os.environ.get(URL, "")).rstrip("/")
         if not self.url:
@@ -63,7 +63,7 @@ class OrcaRest:
 
     def features(self, angles: Floats, shots: int, seed: tuple[int, ...]) -> Floats:
         """Two-half click histogram. Raises as `sample`."""
-        return histogram(self.sample(angles, shots, seed))
+        return histogram(self.sample(angles, shots, seed), self.interleaved)
 
     def sample(self, angles: Floats, shots: int, seed: tuple[int, ...]) -> Clicks:
         """(shots, modes). Raises RequestError for a wrong request, MissingError for what the service does not do."""

@@ -17,6 +17,7 @@ from edgekd.photonic.base import Clicks
 from edgekd.photonic.circuit import Floats
 from edgekd.photonic.clicks import histogram
 from edgekd.photonic.sampling import checked_shots
+from edgekd.photonic.simulator import generator
 from edgekd.photonic.sources.registry import NoOptions, circuit_of
 from edgekd.schema.photonic import Photonic
 from edgekd.toolchains.cache import python_of
@@ -36,23 +37,25 @@ class Perceval:
 
     def __init__(self, device: Photonic, options: NoOptions) -> None:
         if not device.ideal:
-            raise RequestError("`perceval` is asked for ideal circuits alone", "take the flaws out, or `simulator`")
+            raise RequestError(
+                "`perceval` is asked for ideal circuits alone", "leave `imperfections` out, or take `simulator`"
+            )
         self.tool = f"Perceval {_version()}"
-        self.circuit, self.python = circuit_of(device), python_of(LOCK)
+        self.circuit, self.interleaved, self.python = circuit_of(device), device.interleaved, python_of(LOCK)
         self._process: subprocess.Popen[str] | None = None
         self._said = TemporaryFile("w+")  # noqa: SIM115
         weakref.finalize(self, self._said.close)
 
     def features(self, angles: Floats, shots: int, seed: tuple[int, ...]) -> Floats:
         """Two-half click histogram of samples. Raises as `sample`."""
-        return histogram(self.sample(angles, shots, seed))
+        return histogram(self.sample(angles, shots, seed), self.interleaved)
 
     def sample(self, angles: Floats, shots: int, seed: tuple[int, ...]) -> Clicks:
         """(shots, modes) by its Clifford-Clifford sampler, the same for the same seed in a process that just began.
 
         Raises RequestError for a wrong request, MissingError where the process ends.
         """
-        number = int(np.random.SeedSequence(seed).generate_state(1)[0] >> 1)
+        number = int(generator(seed).integers(1 << 31))
         rows = self._ask(angles, task="sample", shots=checked_shots(shots), seed=number)
         return np.array(rows).reshape(shots, self.circuit.modes) > 0
 

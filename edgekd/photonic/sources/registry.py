@@ -17,11 +17,11 @@ from edgekd.schema.photonic import Photonic
 
 SOURCES = {
     "constant": "edgekd.photonic.sources.controls:Constant",
-    "exact": "edgekd.photonic.sources.simulated:ExactFeatures",
+    "exact": "edgekd.photonic.sources.simulated:exact",
     "gaussian": "edgekd.photonic.sources.controls:Gaussian",
     "orca-rest": "edgekd.photonic.sources.orca:OrcaRest",
     "perceval": "edgekd.photonic.sources.perceval:Perceval",
-    "simulator": "edgekd.photonic.sources.simulated:Simulated",
+    "simulator": "edgekd.photonic.sources.simulated:simulator",
 }
 
 
@@ -40,15 +40,15 @@ def open_source(device: Photonic) -> FeatureSource:
     Raises RequestError or ProblemsError for a name, an option or a device that the source does not take, MissingError
     where a person's file is not there.
     """
-    made = source_class(device.source)
+    made = _opener(device.source)
     given = device.options.get(device.source, {})
     options = parse(getattr(made, "Options", NoOptions), given, f"options.{device.source}")
     source: FeatureSource = made(device, options)
     return source
 
 
-def source_class(name: str) -> Any:
-    """The class behind a name, or behind `FILE.py:CLASS`. Raises RequestError or MissingError."""
+def _opener(name: str) -> Any:
+    """What opens a source: a class or a function of a device and options."""
     module, _, attribute = name.partition(":")
     if module.endswith(".py"):
         return _own(Path(module), attribute)
