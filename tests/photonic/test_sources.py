@@ -1,6 +1,7 @@
 """Sources by name, by file, and the controls."""
 
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -124,3 +125,12 @@ def test_a_source_of_ones_own(tmp_path, monkeypatch):
         opened("gone.py:Lab")
     with pytest.raises(RequestError, match=r"`bad\.py` does not load: division by zero"):
         opened("bad.py:Lab")
+
+
+def test_the_source_that_the_documents_show(tmp_path, monkeypatch):
+    page = (Path(__file__).parents[2] / "docs" / "photonic.md").read_text(encoding="utf-8")
+    (tmp_path / "lab.py").write_text(page.split("```python\n")[1].split("```")[0])
+    monkeypatch.chdir(tmp_path)
+    source = opened("lab.py:Lab")
+    assert isinstance(source, ClickSource)
+    assert source.features(ANGLES, 100, (0,)).reshape(2, -1).sum(1) == pytest.approx([1, 1])
