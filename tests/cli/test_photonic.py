@@ -99,6 +99,44 @@ def test_profile_measures_here_and_estimates_there(here):
     ]
 
 
+def test_a_service_is_timed_with_few_jobs(here):
+    with service() as server:
+        where = f"options.orca-rest.url='{server.url}'"
+        done = here("photonic", "profile", "--device", "photonic-tbi:orca-rest", "--set", where, "--json")
+        assert len(server.jobs) == 4  # the first, features, shots, memory
+    figures = json.loads(done.out)
+    assert {f["subject"] for f in figures} == {"photonic-tbi:orca-rest, 16 modes, 8 photons"}
+    assert figures[0]["tool"] == "service `PT-1`"
+
+
+OWN = """
+class Lab:
+    def __init__(self, device, options):
+        pass
+
+    def features(self, angles, shots, seed):
+        return [1 / shots] * 511
+
+class Broken:
+    def __init__(self, device):
+        pass
+
+    def features(self, angles, shots, seed):
+        pass
+
+class Fails(Lab):
+    def features(self, angles, shots, seed):
+        return 1 / 0
+"""
+
+
+@pytest.mark.parametrize("name", ["Lab", "Broken", "Fails", "Gone"])
+def test_mistakes_in_a_source_of_ones_own(name, here, tmp_path, snapshot):
+    (tmp_path / "lab.py").write_text(OWN)
+    code, out, err = here(*GOOD, "--device", f"photonic-tbi:lab.py:{name}")
+    assert f"exit code {code}\n{out}{err}" == snapshot
+
+
 def test_targets_lists_devices_apart(here):
     listed = here("targets").out
     assert listed.index("No boards") < listed.index("photonic-tbi")
@@ -134,6 +172,7 @@ def test_targets_lists_devices_apart(here):
         [*GOOD, "--out", "features.csv"],
         ["photonic", "sample", "--random", "0", "--device", "photonic-tbi:constant"],
         ["photonic", "simulate"],
+        ["targets", "photonic-tbi:gausian"],
     ],
     ids=lambda args: " ".join(args),
 )
