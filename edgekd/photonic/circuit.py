@@ -13,6 +13,10 @@ Floats = NDArray[np.float64]
 Unitary = NDArray[np.float64] | NDArray[np.complex128]
 
 
+MOST = 40
+"""Photons up to which amplitudes, sums of terms that cancel, keep 11 digits."""
+
+
 @dataclass(frozen=True)
 class Circuit:
     """`modes` time bins with `photons` in each, and loops of a length in bins, one after the other.
@@ -29,10 +33,7 @@ class Circuit:
     """Whether a phase shifter stands before each beam splitter."""
 
     def __post_init__(self) -> None:
-        if not self.photons or min(self.photons) < 0:
-            raise RequestError(
-                f"photons {list(self.photons)} are not counts by mode", "write for example `[1, 0, 1, 0]`"
-            )
+        checked_photons(self.photons)
         if wrong := [length for length in self.loops if not 1 <= length < self.modes]:
             raise RequestError(f"a loop of {wrong[0]} bins does not fit {self.modes} modes", "1 to modes - 1")
 
@@ -97,6 +98,14 @@ class Circuit:
             if b == self.modes - 1:
                 out[..., a + 1 :, :] *= kept
         return out
+
+
+def checked_photons(photons: tuple[int, ...]) -> None:
+    """Raises RequestError for what is no count by mode, or for more photons than `MOST`."""
+    if not photons or min(photons) < 0:
+        raise RequestError(f"photons {list(photons)} are not counts by mode", "write for example `[1, 0, 1, 0]`")
+    if sum(photons) > MOST:
+        raise RequestError(f"{sum(photons)} photons are too many to keep their digits", f"take at most {MOST}")
 
 
 def alternating(modes: int) -> tuple[int, ...]:

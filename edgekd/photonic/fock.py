@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from edgekd.errors import RequestError
 from edgekd.photonic.basis import count, starts
-from edgekd.photonic.circuit import Floats, Unitary
+from edgekd.photonic.circuit import Floats, Unitary, checked_photons
 from edgekd.photonic.halves import ROWS, Halves, Split, halves, sizes, split
 from edgekd.resources import free_memory
 
@@ -27,6 +27,7 @@ TOLERANCE = 1e-8
 
 def checked(unitary: ArrayLike, photons: tuple[int, ...]) -> Unitary:
     """`unitary` as float64 or complex128. Raises RequestError for one of another size or none at all."""
+    checked_photons(photons)
     found = np.asarray(unitary)
     found = found.astype(np.complex128 if np.iscomplexobj(found) else np.float64, copy=False)
     modes = len(photons)
