@@ -10,6 +10,7 @@ from edgekd.photonic.base import ClickSource
 from edgekd.photonic.circuit import Circuit, alternating
 from edgekd.photonic.noise import Imperfections
 from edgekd.photonic.simulator import Simulator
+from edgekd.photonic.sources.controls import SPREAD
 from edgekd.photonic.sources.registry import names, open_source
 from edgekd.schema.photonic import find_photonic
 from hypothesis import given, settings
@@ -72,6 +73,14 @@ def test_a_gaussian_is_normal():
     assert abs((z**3).mean()) < 0.5
 
 
+def test_the_default_spread_is_that_of_exact_features():
+    """Over 20 settings: a half's spread differs by about 1 from one to the next, so 5 standard deviations are 0.8."""
+    source, rng = opened("exact"), np.random.default_rng(1)
+    halves = np.array([source.features(a, 1, (0,)).reshape(2, 256) for a in rng.uniform(0, 2 * np.pi, (20, 30))])
+    spread = halves.std(-1) * 256
+    assert abs(np.sqrt((spread**2).mean()) - SPREAD) < 5 / np.sqrt(spread.size)
+
+
 def test_a_constant_is_a_histogram_without_information():
     source = opened("constant")
     assert np.array_equal(source.features(ANGLES, 1, (0,)), np.full(512, 1 / 256))
@@ -99,6 +108,7 @@ def test_wrong_names_and_options():
 
 OWN = """
 import numpy as np
+from edgekd.photonic.sources.controls import SPREAD
 from edgekd.photonic.sources.registry import circuit_of
 
 class Lab:
