@@ -206,8 +206,11 @@ def _add_steps(plan: Plan, asks: dict[str, Ask | None]) -> None:
         key = _train_key(plan, "teach", recipe, None, [plan.steps[name].key for name in asked])
         teach = trained = plan.add(Step(f"teach {arm}", key, asked, recipe, arithmetic))
         if spec.method in TOOLS:
-            key = _control_key(plan, spec.method, recipe, arithmetic, plan.steps[teach].key)
-            plan.exported[arm] = plan.add(Step(f"{spec.method} {arm}", key, (teach, *asked), recipe, arithmetic))
+            key = _export_key(plan, recipe, None, plan.steps[teach].key)
+            float_graph = plan.add(Step(f"export {arm}", key, (teach,), recipe, arithmetic))
+            key = _control_key(plan, spec.method, recipe, arithmetic, plan.steps[float_graph].key)
+            needs = (teach, float_graph, *asked)
+            plan.exported[arm] = plan.add(Step(f"{spec.method} {arm}", key, needs, recipe, arithmetic))
             continue
         counts = None if spec.method in ("teach", "tune") else arithmetic
         if spec.method != "teach":
@@ -260,7 +263,7 @@ def _export_key(plan: Plan, recipe: Recipe, arithmetic: Arithmetic | None, train
     return step_key("export", config, [trained], code=code, files=files, packages=EXPORTING)
 
 
-def _control_key(plan: Plan, method: str, recipe: Recipe, arithmetic: Arithmetic, teach: Key) -> Key:
+def _control_key(plan: Plan, method: str, recipe: Recipe, arithmetic: Arithmetic, float_graph: Key) -> Key:
     config = {
         "io": plan.io.plain(),
         "batch": recipe.quantize.batch,
@@ -274,7 +277,7 @@ def _control_key(plan: Plan, method: str, recipe: Recipe, arithmetic: Arithmetic
         *plan.entry.code("student"),
     ]
     files, packages = [_WIRING, *plan.entry.files("student").values()], (*EXPORTING, TOOLS[method].package)
-    return step_key(method, config, [teach], code=code, files=files, packages=packages)
+    return step_key(method, config, [float_graph], code=code, files=files, packages=packages)
 
 
 def _compile_key(job: Compile, rounding: str, needs: list[Key]) -> Key:

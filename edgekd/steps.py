@@ -154,7 +154,7 @@ def control(plan: Plan, method: str, step: Step, at: dict[str, Path], part: Path
     small = export_float(net, plan.io.at([tuple(x.shape) for x in batches[0]]))
     feeds = [{spec.name: x.contiguous().numpy() for spec, x in zip(plan.io.inputs, xs, strict=True)} for xs in batches]
     made = TOOLS[method].quantize(small, feeds, step.arithmetic)
-    model = finish(at_shape(made, small, export_float(net, plan.io)), plan.io)
+    model = finish(at_shape(made, small, read_model(at[step.needs[1]] / "graph.onnx")), plan.io)
     if problems := golden.check(Graph(model)):
         raise ProblemsError(problems)
     onnx.save(model, part / "graph.onnx")
@@ -172,7 +172,7 @@ def export(plan: Plan, arm: str, step: Step, trained: Path, part: Path) -> None:
     net = load_weights(_student(plan, step.recipe).build(), trained)
     samples = [plan.task.encode(s.raw, plan.io) for s in plan.task.evalset()[: step.recipe.deploy.probes]]
     tensors = [tuple(torch.from_numpy(x[spec.name]) for spec in plan.io.inputs) for x in samples]
-    if plan.recipe.arms[arm].method in ("teach", "tune"):
+    if plan.recipe.arms[arm].method not in ("ptq", "qat"):
         model = export_float(net, plan.io)
         with torch.no_grad():
             outputs = [arrays(net(*inputs)) for inputs in tensors]
