@@ -16,7 +16,7 @@ from edgekd.plan import Plan, check_key, make_plan
 from edgekd.report.html import write_report
 from edgekd.resources import sha256
 from edgekd.schema.load import parse_overrides
-from edgekd.schema.recipe import Recipe
+from edgekd.schema.recipe import FLOAT, Recipe
 from edgekd.schema.recipes import PARTS, bundled, load_recipe
 from edgekd.schema.target import Target
 from edgekd.schema.targets import find_target
@@ -185,7 +185,7 @@ def bundle_up(plan: Plan, at: dict[str, Path], out: Path) -> Path:
         shutil.copy(at[exported] / "graph.onnx", part / graph)
         if arm in plan.trained and (curve := at[plan.trained[arm]] / "curve.json").exists():
             shutil.copy(curve, part / "arms" / f"{arm}.curve.json")
-        simulated = spec.method not in ("teach", "tune") and plan.steps[plan.exported[arm]].arithmetic.simulated
+        simulated = spec.method not in FLOAT and plan.steps[plan.exported[arm]].arithmetic.simulated
         title = (spec.title or arm) + ", simulated" * simulated
         arms[arm] = ArmRecord(title=title, method=spec.method, graph=graph)
     engines = {}
