@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,19 +15,34 @@ if TYPE_CHECKING:  # the models are built only where a board is used, not where 
 
 
 def boards() -> dict[str, Path]:
-    """Descriptor files that ship, by board name."""
+    """Descriptor files of boards that ship, by board name."""
+    return {name: path for name, path in _shipped().items() if _kind(path) == "board"}
+
+
+def photonics() -> dict[str, Path]:
+    """Descriptor files of photonic devices that ship, by name."""
+    return {name: path for name, path in _shipped().items() if _kind(path) == "photonic"}
+
+
+def _shipped() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder("targets").glob("*.toml"))}
+
+
+@cache
+def _kind(path: Path) -> str:
+    """What a file that ships describes; it says so itself where that is no board."""
+    return str(read_toml(path).get("kind", "board"))
 
 
 def load_board(path: Path) -> Board:
     """A board descriptor, checked."""
     from edgekd.schema.target import Board
 
-    return parse(Board, read_board(path), path.name)
+    return parse(Board, read_descriptor(path), path.name)
 
 
-def read_board(path: Path, seen: tuple[Path, ...] = ()) -> Table:
-    """A board descriptor as a table, with what it `extends` laid under it."""
+def read_descriptor(path: Path, seen: tuple[Path, ...] = ()) -> Table:
+    """A descriptor as a table, with what it `extends` laid under it."""
     if path in seen:
         raise RequestError(f"`{path.name}` extends itself", "remove one `extends`")
     table = read_toml(path, "see `edgekd targets`")
@@ -34,28 +50,35 @@ def read_board(path: Path, seen: tuple[Path, ...] = ()) -> Table:
     if parent is None:
         return table
     beside = path.parent / f"{parent}.toml"
-    base = beside if beside.exists() else boards().get(str(parent))
+    base = beside if beside.exists() else _shipped().get(str(parent))
     if base is None:
-        raise RequestError(f"`{path.name}` extends unknown `{parent}`", nearest(str(parent), list(boards())))
-    under = read_board(base, (*seen, path))
+        raise RequestError(f"`{path.name}` extends unknown `{parent}`", nearest(str(parent), list(_shipped())))
+    under = read_descriptor(base, (*seen, path))
     under.pop("aliases", None)
     return merge(under, table)
 
 
+def locate(name: str) -> tuple[Path, Table]:
+    """The descriptor behind a name, an alias or the path of a `.toml` file. Raises RequestError or MissingError."""
+    if name.endswith(".toml"):
+        return Path(name), read_descriptor(Path(name))
+    shipped = [(path, read_descriptor(path)) for path in _shipped().values()]
+    known = {alias: (path, table) for path, table in shipped for alias in (path.stem, *table.get("aliases", ()))}
+    if name not in known:
+        raise RequestError(f"unknown target `{name}`", nearest(name, sorted(known)))
+    return known[name]
+
+
 def find_target(name: str) -> Target:
     """`board`, `alias`, `board:engine`, or the path of a descriptor (`mine.toml`, `mine.toml:engine`)."""
-    from edgekd.schema.target import Target
+    from edgekd.schema.target import Board, Target
 
     board_name, _, engine = name.partition(":")
-    if board_name.endswith(".toml"):
-        board = load_board(Path(board_name))
-    else:
-        known = {
-            alias: path for path in boards().values() for alias in (path.stem, *read_board(path).get("aliases", ()))
-        }
-        if board_name not in known:
-            raise RequestError(f"unknown target `{board_name}`", nearest(board_name, sorted(known)))
-        board = load_board(known[board_name])
+    path, table = locate(board_name)
+    if table.get("kind") == "photonic":
+        message = f"`{board_name}` is a source of photonic features, not a board that a network runs on"
+        raise RequestError(message, f"name a board of `edgekd targets`; features: edgekd photonic features {board_name}")
+    board = parse(Board, table, path.name)
     if engine and engine not in board.engines:
         raise RequestError(f"`{board.name}` has no engine `{engine}`", nearest(engine, list(board.engines)))
     return Target(board=board, engine_name=engine or board.engine)

@@ -1,0 +1,1 @@
+"""Sources of photonic features: simulators, controls, and what is reached over the network."""

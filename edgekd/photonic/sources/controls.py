@@ -1,0 +1,55 @@
+"""Sources without photons, to compare with. Both are ours; angles and shots do not matter to them."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+from edgekd.photonic.circuit import Floats
+from edgekd.photonic.sources.registry import NoOptions, circuit_of
+from edgekd.schema.base import Strict
+from edgekd.schema.photonic import Photonic
+
+
+class Constant:
+    """Every bin of a half the same: what detectors would give that click at random."""
+
+    def __init__(self, device: Photonic, options: NoOptions) -> None:
+        self.circuit = circuit_of(device)
+
+    def features(self, angles: Floats, shots: int, seed: tuple[int, ...]) -> Floats:
+        """1 / bins in each of the (2 * bins,), bins = 2^(modes / 2); each half adds to 1, as a histogram does."""
+        self.circuit.checked(angles)
+        bins = 2 ** (self.circuit.modes // 2)
+        return np.full(2 * bins, 1 / bins)
+
+
+class GaussianOptions(Strict):
+    """How the random vector is drawn."""
+
+    fresh: bool = Field(False, description="Draw anew for every seed; otherwise once by the seed's first number.")
+    spread: float = Field(SPREAD, ge=0, description="Standard deviation over a half's bins, in units of their mean.")
+
+
+class Gaussian:
+    """A normally distributed vector with the mean and the length of photonic features.
+
+    What a fixed random mixing makes of features depends in distribution on their length alone, as long as its weights
+    are drawn independently and normally; so a control must have that length, or it changes the scale of weights too.
+    Each half is shifted and scaled to have exactly the mean 1 / bins and the spread of the photonic features. It is not
+    made positive: that would change the distribution, and a linear mixing does not ask for it.
+    """
+
+    Options = GaussianOptions
+
+    def __init__(self, device: Photonic, options: GaussianOptions) -> None:
+        self.circuit, self.options = circuit_of(device), options
+
+    def features(self, angles: Floats, shots: int, seed: tuple[int, ...]) -> Floats:
+        """(2 * bins,), bins = 2^(modes / 2); each half adds to 1 and has the norm sqrt((1 + spread^2) / bins)."""
+        self.circuit.checked(angles)
+        bins = 2 ** (self.circuit.modes // 2)
+        drawn = np.random.default_rng(seed if self.options.fresh else seed[:1]).standard_normal((2, bins))
+        drawn -= drawn.mean(1, keepdims=True)
+        drawn /= drawn.std(1, keepdims=True)
+        return ((1 + self.options.spread * drawn) / bins).ravel()
