@@ -1,8 +1,9 @@
-"""Where the files that ship with edgekd lie: `targets/` and `calibration/`."""
+"""Where the files that ship with edgekd lie: `targets/` and `calibration/`; what this host has free."""
 
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
@@ -18,3 +19,11 @@ def sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, as hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def free_memory() -> int | None:
+    """Bytes of memory that Linux calls available; None where it is not told."""
+    with suppress(OSError, StopIteration, ValueError):
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return 1024 * int(next(line.split()[1] for line in lines if line.startswith("MemAvailable:")))
+    return None

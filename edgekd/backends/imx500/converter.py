@@ -18,6 +18,7 @@ from pathlib import Path
 from edgekd.backends.imx500 import memory_report, packer, params
 from edgekd.backends.imx500.kit import converter_arguments
 from edgekd.errors import MissingError, RequestError
+from edgekd.resources import free_memory
 
 VARIABLE = "EDGEKD_IMX500_CONVERTER"
 PROGRAM = "imxconv-pt"
@@ -73,11 +74,9 @@ def version(program: Path) -> str:
 
 def memory_note() -> str:
     """What to note of this host's free memory; empty where it suffices or is not told."""
-    with suppress(OSError, StopIteration, ValueError):
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        free = 1024 * int(next(line.split()[1] for line in lines if line.startswith("MemAvailable:")))
-        if free < FREE:
-            return f"{free / 2**30:.1f} GiB of memory are free; the converter was seen killed with less than 8"
+    free = free_memory()
+    if free is not None and free < FREE:
+        return f"{free / 2**30:.1f} GiB of memory are free; the converter was seen killed with less than 8"
     return ""
 
 

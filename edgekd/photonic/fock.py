@@ -1,0 +1,104 @@
+"""Exact photon-number distributions."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import prod
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import ArrayLike
+
+from edgekd.errors import RequestError
+from edgekd.photonic.basis import Ints, count, rank, states
+from edgekd.photonic.circuit import Floats, Unitary
+from edgekd.photonic.halves import ROWS, Halves, Split, halves, sizes, split
+from edgekd.resources import free_memory
+
+SHARE = 0.5
+"""Of the free memory, what a distribution may take."""
+ALWAYS = 1 << 26
+"""Bytes for which nobody looks at the free memory."""
+TOLERANCE = 1e-8
+"""How far U* U may be from the identity."""
+
+
+def checked(unitary: ArrayLike, photons: tuple[int, ...]) -> Unitary:
+    """`unitary` as float64 or complex128. Raises RequestError for one of another size or none at all."""
+    found = np.asarray(unitary)
+    found = found.astype(np.complex128 if np.iscomplexobj(found) else np.float64, copy=False)
+    modes = len(photons)
+    if found.shape[-2:] != (modes, modes):
+        raise RequestError(f"a matrix of {modes} x {modes} is needed, {list(found.shape)} was given", "one row a mode")
+    off = np.abs(found.conj().swapaxes(-1, -2) @ found - np.eye(modes)).max(initial=0)
+    if not off <= TOLERANCE:
+        raise RequestError(f"the matrix is not unitary, its columns are off by {off:.2g}", "rows and columns of norm 1")
+    return found
+
+
+def cut_of(photons: tuple[int, ...], unitary: Unitary) -> Split:
+    """How `unitary` (..., modes, modes) is cut in the middle."""
+    return split(photons, (unitary != 0).reshape(-1, *unitary.shape[-2:]).any(0), len(photons) // 2)
+
+
+def halves_bytes(cut: Split, number: int) -> int:
+    """Bytes that both sides need for one circuit: their coefficients of `number` bytes, twice, and their index tables."""
+    total = 0
+    for level, choices in enumerate(sizes(cut.free)):
+        for modes, photons in zip(cut.modes, cut.photons(level), strict=True):
+            total += count(modes, photons) * (3 * choices * number + 16 * min(modes, photons) + 9 * modes)
+    return total
+
+
+def estimate(cut: Split, batch: int, number: int, kept: int) -> int:
+    """Bytes for `batch` circuits of amplitudes of `number` bytes: both sides, a block, and `kept` results of each."""
+    blocks = max(
+        min(count(cut.modes[0], n) * count(cut.modes[1], k) * batch, ROWS + count(cut.modes[1], k) * batch)
+        for n, k in map(cut.photons, cut.levels)
+    )
+    return batch * (halves_bytes(cut, number) + 8 * kept) + blocks * (number + 16)
+
+
+def allow(needed: int, what: str, limit: int | None = None) -> None:
+    """Raises RequestError where `needed` bytes are more than `limit`, by default half of the free memory."""
+    if limit is None and needed <= ALWAYS:
+        return
+    free = free_memory()
+    most = limit if limit is not None else int(SHARE * free) if free is not None else None
+    if most is not None and needed > most:
+        raise RequestError(
+            f"{what} needs about {needed / 2**30:.3g} GiB, {most / 2**30:.3g} GiB are allowed",
+            "take fewer modes or photons",
+        )
+
+
+def prepared(unitary: Unitary, photons: tuple[int, ...], kept: int, what: str, limit: int | None = None) -> Halves:
+    """Both sides of a checked `unitary`, where they, a block and `kept` results a circuit fit the memory."""
+    cut = cut_of(photons, unitary)
+    allow(estimate(cut, prod(unitary.shape[:-2]), unitary.itemsize, kept), what, limit)
+    return halves(unitary, photons, cut.cut)
+
+
+def distribution(unitary: ArrayLike, photons: tuple[int, ...], limit: int | None = None) -> Floats:
+    """(..., states): probabilities of the photon numbers `basis.states`, of `unitary` (..., modes, modes).
+
+    `photons` are the input by mode; `limit` is in bytes, by default half of the free memory. Raises RequestError for a
+    matrix that is not unitary, and with the number of bytes for what needs more.
+    """
+    given = checked(unitary, photons)
+    total = count(len(photons), sum(photons))
+    both = prepared(given, photons, total, f"the distribution of {total:,} states", limit)
+    out = np.zeros((*given.shape[:-2], total))
+    for level, rows, block in both.blocks():
+        n, k = both.split.photons(level)
+        starts = _starts(*both.split.modes, n, k)[rows]
+        sliding_window_view(out, block.shape[-1], -1, writeable=True)[..., starts, :] = block
+    return out
+
+
+@lru_cache(maxsize=256)
+def _starts(left: int, right: int, n: int, k: int) -> Ints:
+    """Where, among all states, those begin whose left modes are a state of `n` photons; `k` are on the right."""
+    first = np.zeros((count(left, n), right), np.int8)
+    first[:, 0] = k
+    return rank(np.hstack([states(left, n), first]))
