@@ -1,7 +1,7 @@
 """The fixed mixing: from a feature vector to the numbers that mix a layer's bases. numpy only.
 
-`M = gain * A u`, with the features' direction `u` and a fixed matrix A of signs, made from a seed and never stored. That
-A is fixed, linear and not trained is the paper's; that its entries are signs, and that only the direction of the
+`M = gain * A u`, with the features' direction `u` and a fixed matrix A of signs, made from a seed and never stored.
+That A is fixed, linear and not trained is the paper's; that its entries are signs, and that only the direction of the
 features counts, is ours: signs are bits of a counter-based generator, and with `u` on a grid every sum is one of whole
 numbers. So M is the same on any machine, bit for bit. With |u| = 1 the entries of M have the variance `gain^2` whatever
 the source, so sources differ in nothing else.

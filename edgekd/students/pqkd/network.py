@@ -150,7 +150,7 @@ def condition(net: nn.Module, towards: Direction, seed: int) -> None:
 def folded(net: CompactNet, deployed: CompactNet) -> CompactNet:
     """`deployed` with the weights that `net` comes to, the same bits on any machine."""
     state = {name: tensor.detach().cpu() for name, tensor in net.state_dict().items()}
-    for name, conv in dictionaries(net).items():
+    for name in dictionaries(net):
         mixed, bases = (state.pop(f"{name}.{part}").numpy() for part in ("mixing", "bases"))
         split = isinstance(deployed.get_submodule(name), Factorised)
         weights = _parts(mixed, bases) if split else {"weight": dense(mixed, bases)}

@@ -41,7 +41,7 @@ def save_stored(net: CompactNet, config: ModelConfig, sizes: tuple[int, int], pa
 def keeps(net: CompactNet, name: str) -> bool:
     """Whether an entry of the net's state cannot be made again from others."""
     made = {f"{conv}.mixing" for conv in dictionaries(net)} if net.photonic is not None else set()
-    return name not in made and not name.startswith("photonic.") and not name.endswith("num_batches_tracked")
+    return name not in made and not name.startswith("photonic.")
 
 
 def load_stored(path: Path, form: str = "") -> CompactNet:

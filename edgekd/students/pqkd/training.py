@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from edgekd.errors import Problem, ProblemsError
+from edgekd.schema.io import CHANNELS
 from edgekd.schema.load import parse
 from edgekd.students.base import STORED
 from edgekd.students.classifier.training import ClassifierStudent
@@ -51,7 +52,7 @@ class PqkdStudent(ClassifierStudent):
     @property
     def sizes(self) -> tuple[int, int]:
         """Channels of a picture, and classes."""
-        return self.io((1, 1)).inputs[0].shape[1], len(self.task.loaded[0])
+        return CHANNELS[self.task.color], len(self.task.loaded[0])
 
     def referred(self) -> dict[str, Any]:
         """The device's descriptor."""
