@@ -110,7 +110,7 @@ def make_plan(recipe: Recipe, target: Target) -> Plan:
     for arm in recipe.arms:
         gather(problems, f"arms.{arm}", partial(_arm, recipe, arm, target))
     if not problems:
-        gather(problems, "teacher", lambda: [_check_masters(recipe, arm) for arm in recipe.arms])
+        gather(problems, "teacher", partial(_check_masters, recipe))
     asks = {} if problems or entry is None else _asks(recipe, target, entry, data, problems)
     compiles, notes = _compiles(target, problems)
     if problems or entry is None or task is None:
@@ -182,8 +182,13 @@ def _arm(recipe: Recipe, arm: str, target: Target) -> tuple[Recipe, Arithmetic]:
     return own, arm_arithmetic(own, arm, target.engine)
 
 
-def _check_masters(recipe: Recipe, arm: str) -> None:
-    """The arm that teaches this one trains a float net, and is not taught by it in turn. Raises RequestError."""
+def _check_masters(recipe: Recipe) -> bool:
+    """Arms that teach train a float net, and no line of them ends where it began. Raises RequestError."""
+    return all(_line(recipe, arm) for arm in recipe.arms)
+
+
+def _line(recipe: Recipe, arm: str) -> list[str]:
+    """The arm, the arm that teaches it, and so on."""
     line = [arm]
     while (name := arm_recipe(recipe, line[-1]).master) is not None:
         if name not in recipe.arms:
@@ -194,6 +199,7 @@ def _check_masters(recipe: Recipe, arm: str) -> None:
             clear = f'`"teacher.source" = ""` in `arms.{name}.set`'
             raise RequestError(f"the arm `{name}` would teach itself", f"let it have no teacher: {clear}")
         line.append(name)
+    return line
 
 
 def _asks(

@@ -18,10 +18,12 @@ def gradient(loss: Loss, at: Vector, reach: float, rng: np.random.Generator) -> 
     """`(L(x + c d) - L(x - c d)) / (2 c) / d` with signs d; its mean is the gradient up to terms in c^2."""
     signs = rng.integers(0, 2, at.shape) * 2.0 - 1.0
     slope = (loss(at + reach * signs, 0) - loss(at - reach * signs, 1)) / (2 * reach)
-    return slope * signs  # 1 / d = d
+    found: Vector = slope * signs  # 1 / d = d
+    return found
 
 
 def update(loss: Loss, at: Vector, config: Spsa, number: int, of: int, rng: np.random.Generator) -> Vector:
     """The point after update `number` = 0.. of `of`; gains as Spall 1998 (IEEE TAES 34) gives them."""
     step = config.a / (number + 1 + config.stability * of) ** config.alpha
-    return at - step * gradient(loss, at, config.c / (number + 1) ** config.gamma, rng)
+    found: Vector = at - step * gradient(loss, at, config.c / (number + 1) ** config.gamma, rng)
+    return found

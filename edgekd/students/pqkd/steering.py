@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from edgekd.photonic.base import FeatureSource
-from edgekd.photonic.circuit import Circuit, Floats
+from edgekd.photonic.circuit import Floats
 from edgekd.students.pqkd.config import ModelConfig
 from edgekd.students.pqkd.device import Device
 from edgekd.students.pqkd.mixing import direction
@@ -45,7 +45,7 @@ class Steering:
         angles, updates = numbers(state.angles), -(-steps // photonic.refresh) * spsa.updates
         for k in range(number * spsa.updates, (number + 1) * spsa.updates):
             rng = np.random.default_rng([self.seed, SIGNS, k])
-            angles = update(lambda at, side, k=k: self._loss(net, at, k, side), angles, spsa, k, updates, rng)
+            angles = update(partial(self._loss, net, k), angles, spsa, k, updates, rng)
         fresh = self._features(angles, FEATURES, number)
         beta = photonic.beta if number else 0.0
         self._set(net, angles, beta * numbers(state.features) + (1 - beta) * fresh)
@@ -62,7 +62,7 @@ class Steering:
     def _features(self, angles: Floats, *stream: int) -> Floats:
         return self.device.source.features(angles, self.device.shots, (self.seed, *stream))
 
-    def _loss(self, net: CompactNet, angles: Floats, k: int, side: int) -> float:
+    def _loss(self, net: CompactNet, k: int, angles: Floats, side: int) -> float:
         """Proxy loss at a setting, by the raw features of one feature vector: an average would hide what it does."""
         condition(net, direction(self._features(angles, PROBES, k, side)), self.config.mixing)
         return self.proxy(net, k)

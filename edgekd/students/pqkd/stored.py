@@ -54,7 +54,8 @@ def load_stored(path: Path, form: str = "") -> CompactNet:
             about = json.loads((file.metadata() or {})["edgekd"])
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         config = parse(ModelConfig, about["model"] | ({"form": form} if form else {}), "model")
-        return _rebuilt(config, *about["sizes"], state).eval()
+        channels, classes = about["sizes"]
+        return _rebuilt(config, channels, classes, state).eval()
     except FileNotFoundError:
         raise MissingError(f"`{path}` does not exist", "a finished `teach` step holds one") from None
     except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError, OSError, ProblemsError) as error:
