@@ -15,6 +15,7 @@ from edgekd.cli import (
     firmware,
     init,
     inspect,
+    photonic,
     report,
     run,
     sensitivity,
@@ -51,6 +52,7 @@ for verb in (
     doctor,
 ):
     app.command(verb.NAME)(verb.main)
+app.add_typer(photonic.app, name=photonic.NAME)
 
 
 @app.callback(invoke_without_command=True)

@@ -1,46 +1,43 @@
-"""`edgekd targets`: the boards edgekd knows."""
+"""`edgekd targets`: the boards that networks run on, and the photonic devices that give features."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from edgekd.schema.photonic import Photonic
 
 NAME = "targets"
 
 
 def main(
     name: Annotated[str | None, typer.Argument(help="A target to show in full.")] = None,
+    kind: Annotated[
+        Literal["board", "photonic"] | None, typer.Option(help="One kind alone; JSON and fields: boards by default.")
+    ] = None,
     fields: Annotated[bool, typer.Option("--fields", help="Explain every field of a descriptor.")] = False,
     json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
     """List targets, or show one field by field with its sources."""
+    from edgekd.cli import console
+    from edgekd.schema.targets import find_target, locate
+
     if fields:
         from edgekd.schema.describe import as_markdown
+        from edgekd.schema.photonic import Photonic
         from edgekd.schema.target import Board
 
-        print(as_markdown(Board))
+        print(as_markdown(Photonic if kind == "photonic" else Board))
         return
-    from edgekd.cli import console
-    from edgekd.schema.targets import boards, find_target, load_board, read_board
-
     if name is None:
-        if json:
-            console.emit([load_board(path).model_dump(mode="json", by_alias=True) for path in boards().values()])
-            return
-        rows = [
-            [
-                b["name"],
-                ", ".join(b.get("aliases", ())),
-                e,
-                spec["arithmetic"]["name"],
-                spec["validated"],
-                b["title"],
-            ]
-            for b in map(read_board, boards().values())
-            for e, spec in sorted(b["engines"].items(), key=lambda item: bool(item[0] != b["engine"]))
-        ]
-        console.table(["target", "alias", "engine", "arithmetic", "validated", "board"], rows)
+        _list(kind, json)
+        return
+    if locate(name.partition(":")[0])[1].get("kind") == "photonic":
+        from edgekd.schema.photonic import find_photonic
+
+        _show(find_photonic(name), json)
         return
     target = find_target(name)
     if json:
@@ -48,11 +45,11 @@ def main(
         return
     a, engine, board = target.arithmetic, target.engine, target.board
     print(f"{target.name}: {board.title}, engine {target.engine_name} (validated: {engine.validated})")
-    signed, kind = (
+    signed, grid = (
         ("int8" if a.activations.signed else "uint8"),
         ("symmetric" if a.activations.symmetric else "affine"),
     )
-    print(f"activations  {signed}, {kind}, one {a.activations.scale} scale per tensor")
+    print(f"activations  {signed}, {grid}, one {a.activations.scale} scale per tensor")
     weights = a.weights
     each = f"one {weights.scale} scale per {weights.per}"
     print(f"weights      int{weights.bits}, symmetric, {each}; biases on the {a.bias} grid")
@@ -64,4 +61,47 @@ def main(
     print(f"memory       {board.cost.memory_bytes:,} bytes")
     print("sources")
     for field, source in board.sources.items():
+        print(f"  {field}: {source}")
+
+
+def _list(kind: str | None, json: bool) -> None:
+    from edgekd.cli import console
+    from edgekd.schema.photonic import find_photonic
+    from edgekd.schema.targets import boards, load_board, photonics, read_descriptor
+
+    if json:
+        found = map(find_photonic, photonics()) if kind == "photonic" else map(load_board, boards().values())
+        console.emit([each.model_dump(mode="json", by_alias=True) for each in found])
+        return
+    if kind != "photonic":
+        rows = [
+            [b["name"], ", ".join(b.get("aliases", ())), e, spec["arithmetic"]["name"], spec["validated"], b["title"]]
+            for b in map(read_descriptor, boards().values())
+            for e, spec in sorted(b["engines"].items(), key=lambda item: bool(item[0] != b["engine"]))
+        ]
+        console.table(["target", "alias", "engine", "arithmetic", "validated", "board"], rows)
+    if kind != "board":
+        print("\nNo boards, but sources of features for students:\n" if kind is None else "", end="")
+        devices = [
+            [d["name"], ", ".join(d.get("aliases", ())), d["source"], d["validated"], d["title"]]
+            for d in map(read_descriptor, photonics().values())
+        ]
+        console.table(["photonic device", "alias", "source", "validated", "title"], devices)
+
+
+def _show(device: Photonic, json: bool) -> None:
+    from edgekd.cli import console
+
+    if json:
+        console.emit(device.model_dump(mode="json", by_alias=True))
+        return
+    circuit, flaws = device.circuit, device.flaws
+    print(f"{device.name}: {device.title} (validated: {device.validated}); a source of features, not a board")
+    print(f"photons      {' '.join(map(str, circuit.photons))}")
+    print(f"loops        {', '.join(map(str, circuit.loops))} bins; phases {'on' if circuit.phases else 'off'}")
+    print(f"features     {device.shots} shots of `{device.source}`")
+    print("flaws        " + ("none" if device.ideal else ", ".join(f"{k} {v}" for k, v in flaws.plain().items())))
+    print(f"clock        {1e6 * device.shot_seconds:g} us a shot, {device.clock.setup_seconds:g} s to set up")
+    print("sources")
+    for field, source in device.sources.items():
         print(f"  {field}: {source}")

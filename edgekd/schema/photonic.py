@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from edgekd.errors import RequestError, nearest
 from edgekd.schema.base import Strict
-from edgekd.schema.load import Table, parse
+from edgekd.schema.load import Table, merge, parse
 from edgekd.schema.target import Validated
 from edgekd.schema.targets import locate, photonics
 
@@ -78,21 +78,25 @@ class Photonic(Strict):
         return self
 
     @property
+    def ideal(self) -> bool:
+        """Whether it is without flaws."""
+        return self.flaws.model_copy(update={"loop_loss": ()}) == Flaws() and not any(self.flaws.loop_loss)
+
+    @property
     def shot_seconds(self) -> float:
         """Seconds a shot takes: every mode and the delay of every loop is a time bin. Ours."""
         return (len(self.circuit.photons) + sum(self.circuit.loops)) / self.clock.bins_per_second
 
 
-def find_photonic(name: str) -> Photonic:
-    """`device`, `alias`, `device:source`, or the path of a descriptor (`mine.toml`, `mine.toml:source`)."""
+def find_photonic(name: str, overrides: Table | None = None) -> Photonic:
+    """`device`, `alias`, `device:source`, or the path of a descriptor (`mine.toml`, `mine.toml:source`).
+
+    Raises RequestError or ProblemsError for what is none, MissingError where there is no file.
+    """
     wanted, _, source = name.partition(":")
     path, table = locate(wanted)
     if table.get("kind") != "photonic":
         message = f"`{wanted}` is a board, not a source of photonic features"
         raise RequestError(message, nearest(wanted, sorted(photonics())))
-    return read_photonic(table, path.name, source)
-
-
-def read_photonic(table: Table, where: str, source: str = "") -> Photonic:
-    """A descriptor's table, checked, with another source where one is named."""
-    return parse(Photonic, table | ({"source": source} if source else {}), where)
+    chosen = {"source": source} if source else {}
+    return parse(Photonic, merge(merge(table, chosen), overrides or {}), path.name)

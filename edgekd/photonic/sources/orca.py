@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 from json import JSONDecodeError, dumps, loads
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -26,6 +26,9 @@ URL, TOKEN = "ORCA_ACCESS_URL", "ORCA_AUTH_TOKEN"
 LONGEST = 8.0
 """Seconds between two looks at a job, at most."""
 
+MOST = 1 << 28
+"""Bytes of an answer, at most."""
+
 
 class OrcaOptions(Strict):
     """Where the service is and how long it may take."""
@@ -45,9 +48,12 @@ class OrcaRest:
     """
 
     Options = OrcaOptions
+    remote = True
+    """Its clicks are what the service measured or computed; nothing here tells which."""
 
     def __init__(self, device: Photonic, options: OrcaOptions) -> None:
         self.circuit, self.options = circuit_of(device), options
+        self.tool = f"service `{options.machine}`"
         self.url = (options.url or os.environ.get(URL, "")).rstrip("/")
         if not self.url:
             raise MissingError("`orca-rest` has no address", f"set `options.orca-rest.url`, or {URL}")
@@ -100,12 +106,12 @@ class OrcaRest:
 
     def _once(self, path: str, job: dict[str, Any] | None) -> dict[str, Any]:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        if token := os.environ.get(TOKEN):
-            headers["Authorization"] = f"Bearer {token}"
         request = Request(self.url + path, None if job is None else dumps(job).encode(), headers)
+        if token := os.environ.get(TOKEN):
+            request.add_unredirected_header("Authorization", f"Bearer {token}")
         try:
             with urlopen(request, timeout=self.options.timeout) as response:
-                answer = loads(response.read())
+                answer = loads(self._read(response))
         except HTTPError as error:
             raise self._refused(error) from None
         except TimeoutError:
@@ -120,6 +126,18 @@ class OrcaRest:
         if not isinstance(answer, dict):
             raise self._odd("answers something else than an object")
         return answer
+
+    def _read(self, response: HTTPResponse) -> bytes:
+        """All of an answer, within the time and the bytes one may take."""
+        end, parts, size = time.monotonic() + self.options.timeout, [], 0
+        while part := response.read1(MOST):
+            parts.append(part)
+            size += len(part)
+            if time.monotonic() > end:
+                raise TimeoutError
+            if size > MOST:
+                raise self._odd(f"answers with more than {MOST >> 20} MiB")
+        return b"".join(parts)
 
     def _refused(self, error: HTTPError) -> MissingError | RequestError:
         said = f"`{self.url}` answers {error.code} {error.reason}".rstrip()
@@ -153,4 +171,5 @@ class OrcaRest:
             raise self._odd(f"gives `{wrong[0][:40]}`, which is no row of {modes} photon numbers")
         if len(results) != shots:
             raise self._odd(f"gives {len(results)} shots of {shots}")
-        return np.frombuffer("".join(results).encode(), np.uint8).reshape(shots, modes) != ord("0")
+        digits = np.frombuffer("".join(results).encode(), np.uint8).reshape(shots, modes)
+        return np.not_equal(digits, ord("0"))
