@@ -42,7 +42,7 @@ def cut_of(photons: tuple[int, ...], unitary: Unitary) -> Split:
 
 
 def halves_bytes(cut: Split, number: int) -> int:
-    """Bytes that both sides need for one circuit: their coefficients of `number` bytes, twice, and their index tables."""
+    """Bytes of both sides of a circuit: coefficients of `number` bytes, thrice, and index tables."""
     total = 0
     for level, choices in enumerate(sizes(cut.free)):
         for modes, photons in zip(cut.modes, cut.photons(level), strict=True):
@@ -50,6 +50,7 @@ def halves_bytes(cut: Split, number: int) -> int:
     return total
 
 
+@lru_cache(maxsize=64)
 def estimate(cut: Split, batch: int, number: int, kept: int) -> int:
     """Bytes for `batch` circuits of amplitudes of `number` bytes: both sides, a block, and `kept` results of each."""
     blocks = max(

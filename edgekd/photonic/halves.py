@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.photonic.basis import count, growth, states
+from edgekd.photonic.basis import growth, states
 from edgekd.photonic.circuit import Floats, Unitary
 
 Take = Callable[[Any, Any, int], Any]
@@ -101,12 +101,9 @@ class Split:
 
 def split(photons: tuple[int, ...], reach: NDArray[np.bool_], cut: int) -> Split:
     """`reach` (modes, modes): whether light comes from mode j (column) to mode i at all."""
-    left, right = reach[:cut].any(0), reach[cut:].any(0)
-
-    def where(mask: NDArray[np.bool_]) -> tuple[int, ...]:
-        return tuple(n if yes else 0 for n, yes in zip(photons, mask, strict=True))
-
-    return Split(cut, where(left & ~right), where(right & ~left), where(left == right))
+    counts, left, right = np.array(photons), reach[:cut].any(0), reach[cut:].any(0)
+    masks = left & ~right, right & ~left, left == right
+    return Split(cut, *(tuple((counts * mask).tolist()) for mask in masks))
 
 
 def polynomials(
@@ -141,6 +138,7 @@ def root_factorials(modes: int, photons: int) -> Floats:
     return np.asarray(roots[states(modes, photons)].prod(1))
 
 
+@lru_cache(maxsize=256)
 def weights(cut: Split, photons: tuple[int, ...], level: int) -> tuple[Floats, Floats]:
     """What polynomials are multiplied by so that their products are amplitudes: (choices, states), (states,)."""
     (left, right), (n, k) = cut.modes, cut.photons(level)
