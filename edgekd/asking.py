@@ -46,11 +46,12 @@ def ask_of(entry: Entry, recipe: Recipe, data: Mapping[str, str]) -> Ask | None:
 def lesson_of(entry: Entry, recipe: Recipe) -> Lesson | None:
     """The student's lesson, None where no teacher outside is asked. Raises RequestError where it learns from none."""
     student = entry.make_student(recipe.model, recipe.data, recipe.seed)
-    kind: type[Learns | Follows] = Learns if recipe.master is None else Follows
-    if not isinstance(student, kind):
-        message = f"the student `{recipe.name}` learns from no {'teacher outside' if kind is Learns else 'other arm'}"
+    learns, follows = isinstance(student, Learns), isinstance(student, Follows)
+    if not (follows if recipe.master is not None else learns or (follows and not recipe.taught)):
+        message = f"the student `{recipe.name}` learns from no {'teacher outside' if recipe.master is None else 'arm'}"
         raise RequestError(message, "leave the table `teacher` out")
-    return student.lesson(recipe.teacher)
+    lesson: Lesson | None = student.lesson(recipe.teacher)  # type: ignore[attr-defined]
+    return lesson
 
 
 def _files_here(lesson: Lesson) -> dict[str, str]:
