@@ -51,7 +51,7 @@ class ModelConfig(Strict):
         "ordinary convolutions.",
     )
     widths: tuple[int, ...] = Field(
-        (8, 16, 32), min_length=1, description="Channels of each 3 x 3 convolution; where they change, it halves sides."
+        (8, 16, 32), min_length=1, description="Channels of each 3 x 3 convolution; behind the last of each width, sides are halved."
     )
     compressed: Literal["all"] | tuple[int, ...] = Field(
         "all", description="Which convolutions are made of bases, the first is 0; the others are ordinary."

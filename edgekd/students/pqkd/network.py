@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import cast
 
 import numpy as np
@@ -22,12 +23,12 @@ SIZE = 3
 
 @dataclass(frozen=True)
 class Layer:
-    """One convolution: its number, channels, stride, and its rank, 0 where it is an ordinary one."""
+    """One convolution: its number, channels, whether it is pooled, and its rank, 0 where it is an ordinary one."""
 
     number: int
     inputs: int
     outputs: int
-    stride: int
+    pooled: bool
     rank: int
 
     def factorised(self, form: str) -> bool:
@@ -37,12 +38,12 @@ class Layer:
 
 
 def layers(config: ModelConfig, channels: int) -> list[Layer]:
-    """The convolutions; where the width changes, behind the first, sides are halved."""
+    """The convolutions; behind the last of each width, sides are halved."""
     inputs = (channels, *config.widths[:-1])
-    strides = (1, *(1 if a == b else 2 for a, b in zip(config.widths[:-1], config.widths[1:], strict=True)))
+    pooled = (*(a != b for a, b in pairwise(config.widths)), True)
     chosen = range(len(inputs)) if config.compressed == "all" else config.compressed
     ranks = (config.rank if config.kind != "plain" and i in chosen else 0 for i in range(len(inputs)))
-    return [Layer(i, *row) for i, row in enumerate(zip(inputs, config.widths, strides, ranks, strict=True))]
+    return [Layer(i, *row) for i, row in enumerate(zip(inputs, config.widths, pooled, ranks, strict=True))]
 
 
 class DictionaryConv2d(nn.Module):
@@ -61,9 +62,9 @@ class DictionaryConv2d(nn.Module):
             self.register_buffer("mixing", torch.zeros_like(begin))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, I, H, W) to (N, O, H / stride, W / stride)."""
+        """(N, I, H, W) to (N, O, H, W)."""
         weight = torch.einsum("oir,rhw->oihw", self.mixing, self.bases)
-        return nn.functional.conv2d(x, weight, stride=self.layer.stride, padding=SIZE // 2)
+        return nn.functional.conv2d(x, weight, padding=SIZE // 2)
 
 
 class Factorised(nn.Module):
@@ -72,13 +73,11 @@ class Factorised(nn.Module):
     def __init__(self, layer: Layer) -> None:
         super().__init__()
         inner = layer.inputs * layer.rank
-        self.depth = nn.Conv2d(
-            layer.inputs, inner, SIZE, layer.stride, SIZE // 2, groups=layer.inputs, bias=False
-        )  # fmt: skip
+        self.depth = nn.Conv2d(layer.inputs, inner, SIZE, padding=SIZE // 2, groups=layer.inputs, bias=False)
         self.point = nn.Conv2d(inner, layer.outputs, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, I, H, W) to (N, O, H / stride, W / stride)."""
+        """(N, I, H, W) to (N, O, H, W)."""
         y: Tensor = self.point(self.depth(x))
         return y
 
@@ -100,9 +99,7 @@ class CompactNet(nn.Module):
 
     def __init__(self, rows: Sequence[Layer], make: Callable[[Layer], nn.Module], classes: int) -> None:
         super().__init__()
-        self.blocks = nn.Sequential(*(
-            nn.Sequential(OrderedDict(conv=make(row), norm=nn.BatchNorm2d(row.outputs), act=nn.ReLU())) for row in rows
-        ))  # fmt: skip
+        self.blocks = nn.Sequential(*(_block(row, make(row)) for row in rows))
         self.pool = Pool()
         self.head = nn.Linear(rows[-1].outputs, classes)
         self.photonic: Photonic | None = None
@@ -131,8 +128,13 @@ def deployed_net(config: ModelConfig, channels: int, classes: int) -> CompactNet
     return CompactNet(layers(config, channels), make, classes)
 
 
+def _block(row: Layer, conv: nn.Module) -> nn.Sequential:
+    parts = OrderedDict[str, nn.Module](conv=conv, norm=nn.BatchNorm2d(row.outputs), act=nn.ReLU())
+    return nn.Sequential(parts | ({"halve": nn.MaxPool2d(2)} if row.pooled else {}))
+
+
 def _conv(row: Layer) -> nn.Module:
-    return nn.Conv2d(row.inputs, row.outputs, SIZE, row.stride, SIZE // 2, bias=False)
+    return nn.Conv2d(row.inputs, row.outputs, SIZE, padding=SIZE // 2, bias=False)
 
 
 def dictionaries(net: nn.Module) -> dict[str, DictionaryConv2d]:

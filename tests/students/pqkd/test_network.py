@@ -52,10 +52,10 @@ def pictures(seed: int, count: int = 4) -> torch.Tensor:
 
 def test_weights_are_the_mixed_bases():
     torch.manual_seed(0)
-    conv = DictionaryConv2d(Layer(0, 3, 4, 2, 2), learned=True)
+    conv = DictionaryConv2d(Layer(0, 3, 4, False, 2), learned=True)
     x = pictures(0)
     wanted = sum(
-        nn.functional.conv2d(x, conv.mixing[:, :, r, None, None] * conv.bases[r], stride=2, padding=1) for r in (0, 1)
+        nn.functional.conv2d(x, conv.mixing[:, :, r, None, None] * conv.bases[r], padding=1) for r in (0, 1)
     )
     torch.testing.assert_close(conv(x), wanted)
 
@@ -90,17 +90,18 @@ def test_the_deployed_form_answers_as_the_trained_one(kind, form):
 
 
 def test_auto_takes_what_multiplies_less():
-    rows = {outputs: Layer(0, 8, outputs, 1, 4).factorised("auto") for outputs in (4, 7, 8, 64)}
+    rows = {outputs: Layer(0, 8, outputs, False, 4).factorised("auto") for outputs in (4, 7, 8, 64)}
     assert rows == {4: False, 7: False, 8: True, 64: True}  # 4 / O + 4 / 9 < 1 from 7.2 on
-    assert not Layer(0, 8, 64, 1, 0).factorised("factorised")
-    assert not Layer(0, 8, 64, 1, 4).factorised("dense")
+    assert not Layer(0, 8, 64, False, 0).factorised("factorised")
+    assert not Layer(0, 8, 64, False, 4).factorised("dense")
     kept = deployed_net(ModelConfig(widths=(4, 16), form="auto"), *SIZES)
     assert [isinstance(block.conv, Factorised) for block in kept.blocks] == [False, True]
 
 
 def test_sides_are_halved_where_widths_change():
     found = layers(ModelConfig(widths=(8, 8, 16, 16)), 1)
-    assert [(row.inputs, row.outputs, row.stride) for row in found] == [(1, 8, 1), (8, 8, 1), (8, 16, 2), (16, 16, 1)]
+    wanted = [(1, 8, False), (8, 8, True), (8, 16, False), (16, 16, True)]
+    assert [(row.inputs, row.outputs, row.pooled) for row in found] == wanted
 
 
 @pytest.mark.parametrize("form", ["dense", "factorised"])
