@@ -18,7 +18,7 @@ class Photonic(Strict):
         "`photonic-tbi:exact`, `photonic-tbi:gaussian`, `photonic-tbi:constant`.",
     )
     shots: int | None = Field(None, ge=1, description="Runs of the circuit for a feature vector; none: the device's.")
-    refresh: int = Field(10, ge=1, description="Training steps between two feature vectors; ours.")
+    refresh: int = Field(31, ge=1, description="Training steps between two feature vectors; ours.")
     beta: float = Field(
         0.9, ge=0, lt=1, description="Share of the past in the moving average of features: the paper's 0.9."
     )
@@ -33,8 +33,10 @@ class Photonic(Strict):
 class Spsa(Strict):
     """How the angles of the circuit are trained: `model.spsa`."""
 
-    updates: int = Field(2, ge=0, description="Updates before each new feature vector; 0: the angles stay. Ours.")
-    a: float = Field(0.5, gt=0, description="Gain of a step, in radians per loss and radian; ours.")
+    updates: int = Field(
+        10, ge=0, description="Updates before each new feature vector; 0: the angles stay. The paper's 10 an epoch."
+    )
+    a: float = Field(0.1, gt=0, description="Gain of a step, in radians per loss and radian; ours.")
     c: float = Field(0.1, gt=0, description="Half the distance of the two probed settings, in radians; ours.")
     stability: float = Field(0.1, ge=0, description="Share of all updates that is added to their number in `a`; ours.")
     alpha: float = Field(0.602, gt=0, le=1, description="Decay of `a`; Spall's.")
@@ -51,7 +53,9 @@ class ModelConfig(Strict):
         "ordinary convolutions.",
     )
     widths: tuple[int, ...] = Field(
-        (8, 16, 32), min_length=1, description="Channels of each 3 x 3 convolution; behind the last of each width, sides are halved."
+        (8, 16, 32),
+        min_length=1,
+        description="Channels of each 3 x 3 convolution; behind the last of each width, sides are halved.",
     )
     compressed: Literal["all"] | tuple[int, ...] = Field(
         "all", description="Which convolutions are made of bases, the first is 0; the others are ordinary."

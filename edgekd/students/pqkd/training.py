@@ -94,10 +94,7 @@ class PqkdStudent(ClassifierStudent):
 
     def lesson(self, teacher: dict[str, Any]) -> Lesson | None:
         """None: it learns from other arms alone."""
-        config = parse(TeacherConfig, teacher, "teacher")
-        if config.source and not config.source.startswith("arm:"):
-            message = f"`{config.source}` is no teacher of this student"
-            raise ProblemsError([Problem("teacher.source", message, "`arm:NAME` is the FP32 net of another arm")])
+        parse(TeacherConfig, teacher, "teacher")
         return None
 
     def follow(self, teacher: dict[str, Any], net: nn.Module) -> None:

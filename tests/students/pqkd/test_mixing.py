@@ -39,7 +39,10 @@ def test_the_same_bits_as_ever():
     """Were these to change, stored forms would come to other nets."""
     towards = (np.arange(512, dtype=np.int32) * 7919) % 1_048_576
     found = mixing(towards, 3, 1, (16, 8, 4)).astype("<f4")
-    assert hashlib.sha256(found.tobytes()).hexdigest() == "faa5d3e9a02b54abe926438d24cb6fdb7859421e98f6640fa9d06c800ca20a57"
+    assert (
+        hashlib.sha256(found.tobytes()).hexdigest()
+        == "faa5d3e9a02b54abe926438d24cb6fdb7859421e98f6640fa9d06c800ca20a57"
+    )
 
 
 @given(arrays(np.float64, 16, elements=st.floats(-1e6, 1e6)), st.floats(1e-3, 1e3))

@@ -54,9 +54,7 @@ def test_weights_are_the_mixed_bases():
     torch.manual_seed(0)
     conv = DictionaryConv2d(Layer(0, 3, 4, False, 2), learned=True)
     x = pictures(0)
-    wanted = sum(
-        nn.functional.conv2d(x, conv.mixing[:, :, r, None, None] * conv.bases[r], padding=1) for r in (0, 1)
-    )
+    wanted = sum(nn.functional.conv2d(x, conv.mixing[:, :, r, None, None] * conv.bases[r], padding=1) for r in (0, 1))
     torch.testing.assert_close(conv(x), wanted)
 
 
@@ -132,7 +130,7 @@ def test_a_stored_form_that_is_none(tmp_path):
     config = ModelConfig()
     save_stored(trained(config), config, SIZES, tmp_path / "net")
     whole = (tmp_path / "net").read_bytes()
-    for wrong in (whole[: len(whole) // 2], whole.replace(b'kind', b'kinn'), whole.replace(b'"rank', b'"rink'), b""):
+    for wrong in (whole[: len(whole) // 2], whole.replace(b"kind", b"kinn"), whole.replace(b'"rank', b'"rink'), b""):
         (tmp_path / "net").write_bytes(wrong)
         with pytest.raises(EdgekdError, match=r"is no stored form"):
             load_stored(tmp_path / "net")
