@@ -37,12 +37,14 @@ class Steering:
         return Photonic(rng.uniform(0, 2 * np.pi, circuit.angles), 2 * 2 ** (circuit.modes // 2))
 
     def advance(self, net: CompactNet, step: int, steps: int) -> None:
-        """Before every `refresh`-th step: SPSA updates of the angles, then a feature vector into the average."""
+        """Before every `refresh`-th step, `until` they stay: SPSA updates of the angles, then new features into the
+        average."""
         photonic, spsa = self.config.photonic, self.config.spsa
-        if step % photonic.refresh:
+        last = max(1, round(photonic.until * steps))
+        if step % photonic.refresh or step >= last:
             return
         state, number = _state(net), step // photonic.refresh
-        angles, updates = numbers(state.angles), -(-steps // photonic.refresh) * spsa.updates
+        angles, updates = numbers(state.angles), -(-last // photonic.refresh) * spsa.updates
         for k in range(number * spsa.updates, (number + 1) * spsa.updates):
             rng = np.random.default_rng([self.seed, SIGNS, k])
             angles = update(partial(self._loss, net, k), angles, spsa, k, updates, rng)
