@@ -44,14 +44,27 @@ def _binomials(top: int) -> Ints:
 def _skipped(after: NDArray[np.integer], modes: int, mode: int) -> Ints:
     """States that come before one because they hold more photons in `mode`; it holds `after` in the modes behind."""
     free = modes - mode - 1
-    return np.asarray(_binomials(int(after.max(initial=0)) + modes)[after + free - 1, free]) if free else after * 0
+    if not free:
+        return np.zeros(after.shape, np.int64)
+    return np.asarray(_binomials(int(after.max(initial=0)) + modes)[after + free - 1, free])
 
 
 def rank(table: NDArray[np.integer]) -> Ints:
     """Position of states (..., modes) among those of as many photons."""
     behind = np.flip(np.cumsum(np.flip(table, -1), -1, dtype=np.int64), -1)
     modes = table.shape[-1]
-    return sum((_skipped(behind[..., i + 1], modes, i) for i in range(modes - 1)), np.zeros(table.shape[:-1], np.int64))
+    out = np.zeros(table.shape[:-1], np.int64)
+    for i in range(modes - 1):
+        out += _skipped(behind[..., i + 1], modes, i)
+    return out
+
+
+@lru_cache(maxsize=256)
+def starts(left: int, right: int, n: int, k: int) -> Ints:
+    """Where, among all states, those begin whose left modes are a state of `n` photons; `k` are on the right."""
+    first = np.zeros((count(left, n), right), np.int8)
+    first[:, 0] = k
+    return rank(np.hstack([states(left, n), first]))
 
 
 @lru_cache(maxsize=256)

@@ -13,6 +13,10 @@ Floats = NDArray[np.float64]
 Unitary = NDArray[np.float64] | NDArray[np.complex128]
 
 
+MOST = 40
+"""Photons up to which amplitudes, sums of terms that cancel, keep 11 digits."""
+
+
 @dataclass(frozen=True)
 class Circuit:
     """`modes` time bins with `photons` in each, and loops of a length in bins, one after the other.
@@ -29,10 +33,7 @@ class Circuit:
     """Whether a phase shifter stands before each beam splitter."""
 
     def __post_init__(self) -> None:
-        if not self.photons or min(self.photons) < 0:
-            raise RequestError(
-                f"photons {list(self.photons)} are not counts by mode", "write for example `[1, 0, 1, 0]`"
-            )
+        checked_photons(self.photons)
         if wrong := [length for length in self.loops if not 1 <= length < self.modes]:
             raise RequestError(f"a loop of {wrong[0]} bins does not fit {self.modes} modes", "1 to modes - 1")
 
@@ -67,24 +68,44 @@ class Circuit:
             raise RequestError("an angle is not finite", "give radians")
         return found
 
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        """The bins of each beam splitter, in order."""
+        return [(a, a + length) for length in self.loops for a in range(self.modes - length)]
+
     def unitary(self, angles: ArrayLike) -> Unitary:
         """(..., modes, modes): amplitude from mode j (column) to mode i (row); real without phases.
 
         A beam splitter of angle t is the rotation [[cos t, sin t], [-sin t, cos t]] of its two bins, its reflectivity
         cos(t)^2; a phase p multiplies the earlier bin by exp(ip) before it.
         """
+        return self.transfer(angles)
+
+    def transfer(self, angles: ArrayLike, loss: float = 0.0) -> Unitary:
+        """As `unitary`, where a photon is lost with probability `loss` in each round trip of a loop.
+
+        A bin takes one before its beam splitter; the last bins, which meet none, take one before they leave. Ours.
+        """
         given = self.checked(angles)
         splits, phases = given[..., : self.splitters], given[..., self.splitters :]
-        cos, sin = np.cos(splits), np.sin(splits)
-        turns = np.exp(1j * phases) if self.phases else None
-        out = np.zeros((*given.shape[:-1], self.modes, self.modes), np.float64 if turns is None else np.complex128)
+        cos, sin, kept = np.cos(splits), np.sin(splits), np.sqrt(1 - loss)
+        turns = kept * np.exp(1j * phases) if self.phases else np.full(splits.shape, kept)
+        out = np.zeros((*given.shape[:-1], self.modes, self.modes), turns.dtype)
         out[...] = np.eye(self.modes)
-        pairs = [(a, a + length) for length in self.loops for a in range(self.modes - length)]
-        for i, (a, b) in enumerate(pairs):
-            first = out[..., a, :] if turns is None else turns[..., i, None] * out[..., a, :]
-            c, s = cos[..., i, None], sin[..., i, None]
+        for i, (a, b) in enumerate(self.pairs):
+            first, c, s = turns[..., i, None] * out[..., a, :], cos[..., i, None], sin[..., i, None]
             out[..., a, :], out[..., b, :] = c * first + s * out[..., b, :], c * out[..., b, :] - s * first
+            if b == self.modes - 1:
+                out[..., a + 1 :, :] *= kept
         return out
+
+
+def checked_photons(photons: tuple[int, ...]) -> None:
+    """Raises RequestError for what is no count by mode, or for more photons than `MOST`."""
+    if not photons or min(photons) < 0:
+        raise RequestError(f"photons {list(photons)} are not counts by mode", "write for example `[1, 0, 1, 0]`")
+    if sum(photons) > MOST:
+        raise RequestError(f"{sum(photons)} photons are too many to keep their digits", f"take at most {MOST}")
 
 
 def alternating(modes: int) -> tuple[int, ...]:

@@ -42,8 +42,10 @@ def histogram(clicks: Clicks, interleaved: bool = False) -> Floats:
     if not shots:
         raise RequestError("no shots, no histogram", "take at least one")
     order, half = halves_order(modes, interleaved), modes // 2
+    allow(32 << half, f"a histogram of two halves of {half} modes")
     sides = clicks[:, order[:half]], clicks[:, order[half:]]
-    return np.concatenate([np.bincount(patterns(side), minlength=1 << half) for side in sides]) / shots
+    counts = [np.bincount(patterns(side), minlength=1 << half) for side in sides]
+    return np.concatenate(counts) / float(shots)
 
 
 def features(
@@ -78,7 +80,9 @@ def distribution(unitary: ArrayLike, photons: tuple[int, ...], limit: int | None
 def joint_clicks(both: Halves) -> Floats:
     """(..., 2^modes): the click distribution of both sides together."""
     left, right = both.split.modes
-    tables = [[groups(m, n) for m, n in zip((left, right), both.split.photons(p), strict=True)] for p in both.split.levels]
+    tables = [
+        [groups(m, n) for m, n in zip((left, right), both.split.photons(p), strict=True)] for p in both.split.levels
+    ]
     ordered = Halves(
         both.split,
         [side[..., table[0][0]] for side, table in zip(both.left, tables, strict=True)],
@@ -86,18 +90,26 @@ def joint_clicks(both: Halves) -> Floats:
     )
     out = np.zeros((*both.left[0].shape[:-2], 1 << left, 1 << right))
     for level, rows, block in ordered.blocks():
-        (order, first, found), (_, second, columns) = tables[level]
-        low, high = np.searchsorted(first, rows.start, "right") - 1, np.searchsorted(first, rows.start + block.shape[-2])
+        (_, first, found), (_, second, columns) = tables[level]
+        low, high = (
+            np.searchsorted(first, rows.start, "right") - 1,
+            np.searchsorted(first, rows.start + block.shape[-2]),
+        )
         cuts = np.maximum(first[low:high] - rows.start, 0)
         sums = np.add.reduceat(np.add.reduceat(block, second, -1), cuts, -2)
         out[..., found[low:high, None], columns] += sums
     return out.reshape(*out.shape[:-2], -1)
 
 
+def side_patterns(modes: int, photons: int) -> Ints:
+    """(states,): the click pattern of each state."""
+    return patterns(states(modes, photons) > 0)
+
+
 @lru_cache(maxsize=256)
 def groups(modes: int, photons: int) -> tuple[Ints, Ints, Ints]:
     """States in the order of their patterns; where each pattern begins; the patterns."""
-    number = patterns(states(modes, photons) > 0)
+    number = side_patterns(modes, photons)
     order = np.argsort(number, kind="stable")
     found, starts = np.unique(number[order], return_index=True)
     return order, starts, found

@@ -10,8 +10,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike
 
 from edgekd.errors import RequestError
-from edgekd.photonic.basis import Ints, count, rank, states
-from edgekd.photonic.circuit import Floats, Unitary
+from edgekd.photonic.basis import count, starts
+from edgekd.photonic.circuit import Floats, Unitary, checked_photons
 from edgekd.photonic.halves import ROWS, Halves, Split, halves, sizes, split
 from edgekd.resources import free_memory
 
@@ -19,12 +19,15 @@ SHARE = 0.5
 """Of the free memory, what a distribution may take."""
 ALWAYS = 1 << 26
 """Bytes for which nobody looks at the free memory."""
+NOTHING = 1e-14
+"""A probability that is left out."""
 TOLERANCE = 1e-8
 """How far U* U may be from the identity."""
 
 
 def checked(unitary: ArrayLike, photons: tuple[int, ...]) -> Unitary:
     """`unitary` as float64 or complex128. Raises RequestError for one of another size or none at all."""
+    checked_photons(photons)
     found = np.asarray(unitary)
     found = found.astype(np.complex128 if np.iscomplexobj(found) else np.float64, copy=False)
     modes = len(photons)
@@ -34,11 +37,6 @@ def checked(unitary: ArrayLike, photons: tuple[int, ...]) -> Unitary:
     if not off <= TOLERANCE:
         raise RequestError(f"the matrix is not unitary, its columns are off by {off:.2g}", "rows and columns of norm 1")
     return found
-
-
-def cut_of(photons: tuple[int, ...], unitary: Unitary) -> Split:
-    """How `unitary` (..., modes, modes) is cut in the middle."""
-    return split(photons, (unitary != 0).reshape(-1, *unitary.shape[-2:]).any(0), len(photons) // 2)
 
 
 def halves_bytes(cut: Split, number: int) -> int:
@@ -73,11 +71,28 @@ def allow(needed: int, what: str, limit: int | None = None) -> None:
         )
 
 
-def prepared(unitary: Unitary, photons: tuple[int, ...], kept: int, what: str, limit: int | None = None) -> Halves:
-    """Both sides of a checked `unitary`, where they, a block and `kept` results a circuit fit the memory."""
-    cut = cut_of(photons, unitary)
-    allow(estimate(cut, prod(unitary.shape[:-2]), unitary.itemsize, kept), what, limit)
-    return halves(unitary, photons, cut.cut)
+def prepared(
+    matrix: Unitary, photons: tuple[int, ...], kept: int, what: str, limit: int | None = None, cut: int | None = None
+) -> Halves:
+    """Both sides of a checked matrix, where they, a block and `kept` results a circuit fit the memory."""
+    where = split(matrix, photons, matrix.shape[-2] // 2 if cut is None else cut)
+    allow(estimate(where, prod(matrix.shape[:-2]), matrix.itemsize, kept), what, limit)
+    return halves(matrix, photons, where)
+
+
+def completed(rows: Unitary, photons: tuple[int, ...], what: str, limit: int | None = None) -> Halves:
+    """Some output modes on the left, `rows` (modes out, modes in), and on the right whatever else light goes to.
+
+    That enters by its scalar products alone, which orthonormal columns leave no choice in: as many modes as photons'
+    modes suffice, whether they stand for other outputs or for what absorbs. Ours.
+    """
+    used = np.nonzero(np.array(photons))[0]
+    lost = np.eye(len(used)) - rows[:, used].conj().T @ rows[:, used]
+    values, vectors = np.linalg.eigh(lost)
+    some = values > NOTHING
+    rest = np.zeros((some.sum(), rows.shape[1]), rows.dtype)
+    rest[:, used] = np.sqrt(values[some])[:, None] * vectors[:, some].conj().T
+    return prepared(np.concatenate([rows, rest]), photons, 1 << len(rows), what, limit, len(rows))
 
 
 def distribution(unitary: ArrayLike, photons: tuple[int, ...], limit: int | None = None) -> Floats:
@@ -92,14 +107,6 @@ def distribution(unitary: ArrayLike, photons: tuple[int, ...], limit: int | None
     out = np.zeros((*given.shape[:-2], total))
     for level, rows, block in both.blocks():
         n, k = both.split.photons(level)
-        starts = _starts(*both.split.modes, n, k)[rows]
-        sliding_window_view(out, block.shape[-1], -1, writeable=True)[..., starts, :] = block
+        begin = starts(*both.split.modes, n, k)[rows]
+        sliding_window_view(out, block.shape[-1], -1, writeable=True)[..., begin, :] = block
     return out
-
-
-@lru_cache(maxsize=256)
-def _starts(left: int, right: int, n: int, k: int) -> Ints:
-    """Where, among all states, those begin whose left modes are a state of `n` photons; `k` are on the right."""
-    first = np.zeros((count(left, n), right), np.int8)
-    first[:, 0] = k
-    return rank(np.hstack([states(left, n), first]))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, reduce
+from functools import lru_cache, reduce
 from math import comb, factorial, prod
 from operator import iadd
 from typing import Any
@@ -25,7 +25,7 @@ from edgekd.photonic.circuit import Floats, Unitary
 
 Take = Callable[[Any, Any, int], Any]
 """(array, indices, axis) -> array, of numpy or torch."""
-ROWS = 1 << 21
+ROWS = 1 << 17
 """Numbers in a block that is streamed."""
 
 
@@ -79,31 +79,28 @@ def sizes(free: tuple[int, ...]) -> list[int]:
 class Split:
     """Where the modes are cut, and which photons, by mode, must go left, must go right, or may do either."""
 
-    cut: int
+    modes: tuple[int, int]
+    """Left and right of the cut."""
     left: tuple[int, ...]
     right: tuple[int, ...]
     free: tuple[int, ...]
-
-    @property
-    def modes(self) -> tuple[int, int]:
-        """Left and right of the cut."""
-        return self.cut, len(self.free) - self.cut
 
     def photons(self, level: int) -> tuple[int, int]:
         """Left and right of the cut when `level` of the free photons go left."""
         return sum(self.left) + level, sum(self.right) + sum(self.free) - level
 
-    @cached_property
+    @property
     def levels(self) -> range:
         """0 .. number of free photons."""
         return range(sum(self.free) + 1)
 
 
-def split(photons: tuple[int, ...], reach: NDArray[np.bool_], cut: int) -> Split:
-    """`reach` (modes, modes): whether light comes from mode j (column) to mode i at all."""
+def split(matrix: Unitary, photons: tuple[int, ...], cut: int) -> Split:
+    """How the rows of `matrix` (..., modes out, modes in) are cut: a photon goes where its column is not zero."""
+    reach = (matrix != 0).reshape(-1, *matrix.shape[-2:]).any(0)
     counts, left, right = np.array(photons), reach[:cut].any(0), reach[cut:].any(0)
-    masks = left & ~right, right & ~left, left == right
-    return Split(cut, *(tuple((counts * mask).tolist()) for mask in masks))
+    forced, bound, free = ((counts * mask).tolist() for mask in (left & ~right, right & ~left, left == right))
+    return Split((cut, len(reach) - cut), tuple(forced), tuple(bound), tuple(free))
 
 
 def polynomials(
@@ -175,7 +172,7 @@ class Halves:
 
 def _norms(mine: Unitary, other: Unitary) -> Floats:
     products = other.conj() @ other.swapaxes(-1, -2)
-    return np.maximum((mine.conj() * (products @ mine)).sum(-2).real, 0)
+    return np.asarray(np.maximum((mine.conj() * (products @ mine)).sum(-2).real, 0))
 
 
 def squared(amplitudes: Unitary) -> Floats:
@@ -185,17 +182,16 @@ def squared(amplitudes: Unitary) -> Floats:
     return np.square(amplitudes, out=amplitudes)
 
 
-def take(array: Unitary, indices: NDArray[np.integer], axis: int) -> Unitary:
+def take(array: Any, indices: NDArray[np.integer], axis: int) -> Any:
     """numpy's."""
     return np.take(array, indices, axis)
 
 
-def halves(unitary: Unitary, photons: tuple[int, ...], cut: int) -> Halves:
-    """Both sides of `unitary` (..., modes, modes), unchecked."""
-    where = split(photons, (unitary != 0).reshape(-1, *unitary.shape[-2:]).any(0), cut)
-    forms = unitary.swapaxes(-1, -2)
-    none = np.zeros((*unitary.shape[:-1], 1), unitary.dtype)
-    one = np.ones((*unitary.shape[:-2], 1, 1), unitary.dtype)
+def halves(matrix: Unitary, photons: tuple[int, ...], where: Split) -> Halves:
+    """Both sides of `matrix` (..., modes out, modes in), whose columns are orthonormal; unchecked."""
+    forms, cut = matrix.swapaxes(-1, -2), where.modes[0]
+    none = np.zeros((*forms.shape[:-1], 1), matrix.dtype)
+    one = np.ones((*matrix.shape[:-2], 1, 1), matrix.dtype)
     sides = [
         polynomials(np.concatenate([part, none], -1), one, given, where.free, part.shape[-1], take)
         for part, given in ((forms[..., :cut], where.left), (forms[..., cut:], where.right))

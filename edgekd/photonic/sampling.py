@@ -7,9 +7,10 @@ from numpy.typing import ArrayLike
 
 from edgekd.errors import RequestError
 from edgekd.photonic.basis import Counts, Ints, states
-from edgekd.photonic.circuit import Circuit, Floats
+from edgekd.photonic.circuit import Circuit, Floats, Unitary
 from edgekd.photonic.fock import checked, prepared
 from edgekd.photonic.halves import ROWS, Halves, squared
+from edgekd.photonic.timeline import splitters
 
 
 def checked_shots(shots: int) -> int:
@@ -50,7 +51,7 @@ def sample_halves(both: Halves, shots: int, rng: np.random.Generator) -> Counts:
     return out
 
 
-def _right(left: Floats, right: Floats, rows: Ints, rng: np.random.Generator) -> Ints:
+def _right(left: Unitary, right: Unitary, rows: Ints, rng: np.random.Generator) -> Ints:
     """For each of `rows`, states of the left side, a state of the right side given it."""
     known, which = np.unique(rows, return_inverse=True)
     out, step = np.zeros(len(rows), np.int64), max(1, ROWS // right.shape[-1])
@@ -73,4 +74,32 @@ def _draw_rows(tables: Floats, rows: Ints, uniform: Floats) -> Ints:
     last = ends[width - 1 :: width]
     first = np.concatenate([[0.0], last[:-1]])
     found = np.searchsorted(ends, first[rows] + uniform * (last - first)[rows], "right")
-    return np.clip(found - rows * width, 0, width - 1)
+    return np.asarray(np.clip(found - rows * width, 0, width - 1), np.int64)
+
+
+def markov(circuit: Circuit, angles: Floats, inputs: Counts, rng: np.random.Generator, loss: float = 0.0) -> Counts:
+    """(shots, modes): photon numbers of a circuit of one loop of length 1, without any Fock space.
+
+    What is counted early leaves only a photon number in the loop, so a shot is a walk over that number; `inputs` and
+    `loss` as in `timeline.sample`. Raises RequestError for other loops or wrong angles.
+    """
+    if circuit.loops != (1,):
+        raise RequestError(f"loops {list(circuit.loops)} are no Markov chain", "one loop of length 1 is")
+    ends = _running_sums(circuit, angles, int(inputs.sum(1).max(initial=0)))
+    out, held = np.zeros(inputs.shape, np.int8), inputs[:, 0].astype(np.int64)
+    for a in range(circuit.modes - 1):
+        held = rng.binomial(held, 1 - loss)
+        both = held + inputs[:, a + 1]
+        left = (rng.random(len(held))[:, None] >= ends[a, both, held]).sum(1)
+        out[:, a], held = left, both - left
+    out[:, -1] = rng.binomial(held, 1 - loss)
+    return out
+
+
+def _running_sums(circuit: Circuit, angles: Floats, most: int) -> Floats:
+    """(splitters, q, k, n): the chance that at most n of q photons leave when k come from the loop; 1 from n = q on."""
+    turned = circuit.checked(angles)[: circuit.splitters]
+    out = np.ones((len(turned), most + 1, most + 1, most + 1))
+    for q, gate in enumerate(splitters(np.cos(turned), np.sin(turned), None, most)):
+        out[:, q, : q + 1, :q] = np.cumsum(gate[:, :q] ** 2, 1).swapaxes(1, 2)
+    return out
