@@ -227,7 +227,10 @@ def _add_steps(plan: Plan, asks: dict[str, Ask | None]) -> None:
         teach = trained = _teach(plan, arm, asks)
         needs, learns = (teach, *plan.steps[teach].needs), plan.steps[teach].learns
         if spec.method in TOOLS:
-            key = _control_key(plan, spec.method, recipe, arithmetic, plan.steps[teach].key)
+            key = _export_key(plan, recipe, None, plan.steps[teach].key)
+            graph = plan.add(Step(f"export {arm}", key, (teach,), recipe, arithmetic))
+            key = _control_key(plan, spec.method, recipe, arithmetic, plan.steps[graph].key)
+            needs = (teach, graph, *needs[1:])
             plan.exported[arm] = plan.add(Step(f"{spec.method} {arm}", key, needs, recipe, arithmetic, learns=learns))
             continue
         counts = None if spec.method in FLOAT else arithmetic
@@ -300,7 +303,7 @@ def _export_key(plan: Plan, recipe: Recipe, arithmetic: Arithmetic | None, train
     return step_key("export", config, [trained], code=code, files=files, packages=EXPORTING)
 
 
-def _control_key(plan: Plan, method: str, recipe: Recipe, arithmetic: Arithmetic, teach: Key) -> Key:
+def _control_key(plan: Plan, method: str, recipe: Recipe, arithmetic: Arithmetic, float_graph: Key) -> Key:
     config = {
         "io": plan.io.plain(),
         "batch": recipe.quantize.batch,
@@ -314,7 +317,7 @@ def _control_key(plan: Plan, method: str, recipe: Recipe, arithmetic: Arithmetic
         *plan.entry.code("student"),
     ]
     files, packages = [_WIRING, *plan.entry.files("student").values()], (*EXPORTING, TOOLS[method].package)
-    return step_key(method, config, [teach], code=code, files=files, packages=packages)
+    return step_key(method, config, [float_graph], code=code, files=files, packages=packages)
 
 
 def _compile_key(job: Compile, rounding: str, needs: list[Key]) -> Key:

@@ -25,7 +25,7 @@ from edgekd.graph.records import misfits
 from edgekd.plan import Compile, Plan, Step
 from edgekd.quantize.controls import TOOLS, at_shape
 from edgekd.schema.io import IoRecord
-from edgekd.schema.recipe import FLOAT, Recipe
+from edgekd.schema.recipe import Recipe
 from edgekd.store import write_atomic
 from edgekd.students.base import Folds, Steers, deployed
 from edgekd.train.cache import fill
@@ -163,7 +163,7 @@ def control(plan: Plan, method: str, step: Step, at: dict[str, Path], part: Path
     small = export_float(net, plan.io.at([tuple(x.shape) for x in batches[0]]))
     feeds = [{spec.name: x.contiguous().numpy() for spec, x in zip(plan.io.inputs, xs, strict=True)} for xs in batches]
     made = TOOLS[method].quantize(small, feeds, step.arithmetic)
-    model = finish(at_shape(made, small, export_float(net, plan.io)), plan.io)
+    model = finish(at_shape(made, small, read_model(at[step.needs[1]] / "graph.onnx")), plan.io)
     if problems := golden.check(Graph(model)):
         raise ProblemsError(problems)
     onnx.save(model, part / "graph.onnx")
@@ -180,7 +180,7 @@ def export(plan: Plan, arm: str, step: Step, trained: Path, part: Path) -> None:
     net = trained_net(plan, step.recipe, trained)
     samples = [plan.task.encode(s.raw, plan.io) for s in plan.task.evalset()[: step.recipe.deploy.probes]]
     tensors = [tuple(torch.from_numpy(x[spec.name]) for spec in plan.io.inputs) for x in samples]
-    if plan.recipe.arms[arm].method in FLOAT:
+    if plan.recipe.arms[arm].method not in ("ptq", "qat"):
         model = export_float(net, plan.io)
         with torch.no_grad():
             outputs = [arrays(net(*inputs)) for inputs in tensors]
