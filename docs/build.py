@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from edgekd.schema.describe import as_markdown
+from edgekd.schema.photonic import Photonic
 from edgekd.schema.recipe import Recipe
 from edgekd.schema.target import Board
 from edgekd.students.picosam3.teachers.base import TeacherConfig
@@ -34,6 +35,144 @@ Every value names its source in `sources`. `validated` tells how far an engine w
 simulator, or statically.
 
 ## Fields, schema version 1
+""",
+    ),
+    "photonic.md": (
+        Photonic,
+        """# Photonic features
+
+Photons that meet on beam splitters leave in patterns that are hard to compute for many of them. PQKD
+([arXiv:2603.14898](https://arxiv.org/abs/2603.14898)) conditions a student on such patterns. edgekd simulates the
+circuit exactly, takes clicks from other simulators or over the network in its place, and has sources without photons
+to compare with. No source is needed where the student is deployed.
+
+    edgekd photonic features --random 0                            # 512 features, the largest of them printed
+    edgekd photonic sample angles.npy --shots 1000 --out clicks.npy
+    edgekd photonic profile                                        # milliseconds, shots a second, memory, growth
+    edgekd photonic features --random 0 --device photonic-tbi:exact --set imperfections.efficiency=0.8
+
+`--device` is a descriptor's name or path, behind a colon another source than its own; `--set` changes any of its
+fields, listed below, for a call. Angles are radians in a `.npy` or `.json` file; `--random SEED` draws them uniformly.
+`--json` adds what made the numbers: source, tool, host, time, circuit, angles, seed.
+
+## The circuit
+
+A time-bin interferometer, as [ORCA's PT
+series](https://nvidia.github.io/cuda-quantum/latest/using/backends/hardware/photonic.html) is built: photons enter in
+time bins, the modes, and pass delay loops one after the other. A loop of L bins lets bins a and a + L meet on a beam
+splitter, a = 0, 1, .. in this order, so `modes - L` angles set it; two loops of one bin behind 16 modes have 30. A beam
+splitter of angle t is the rotation
+
+    [[cos t, sin t], [-sin t, cos t]]
+
+of bins a and a + L, its reflectivity cos(t)^2. With `phases` a phase is turned on the earlier bin before each beam
+splitter; the phases follow the angles in the same order. Detectors tell light from none: a shot is a row of clicks,
+mode 0 first. The features are how often each pattern occurs in the first and in the second half of the modes, 2^8 + 2^8
+= 512 numbers for 16 modes, each half adding to 1; a pattern is a binary number, its first mode the highest bit.
+
+Imperfections are off by default. Loss: a photon is lost with probability `loop_loss` in each round trip, seen with
+probability `efficiency`. Distinguishability: each photon is, with probability sqrt(`overlap`), in the state that all
+share, else in one of its own. Dark counts: `dark` for each detector and shot. Angles are drawn anew around their
+values (`jitter`) and wander (`drift`) every `hold` shots; these two have samples only, no exact features.
+
+## Sources
+
+| source | what it gives | clicks | seed |
+|---|---|---|---|
+| `simulator` | shots of the exact simulator, with imperfections | yes | yes |
+| `exact` | the limit of infinitely many shots, with all imperfections but moving angles | no | not needed |
+| `gaussian` | control: a random vector | no | yes |
+| `constant` | control: every bin of a half the same | no | not needed |
+| `perceval` | shots by Perceval's sampler, ideal circuits alone | yes | yes, see below |
+| `orca-rest` | what a service behind HTTP answers, hardware or not | yes | no |
+
+**`gaussian`** tells whether the patterns matter or any numbers would do. It is normally distributed, with the same mean
+as a histogram, 1 / bins, and a standard deviation over a half's bins of `spread` times that: by default 3.5, what the
+exact features of the shipped circuit have (root mean square over 100 random settings of its angles). A linear map with
+independent normal weights turns two vectors of the same length into numbers of the same distribution; with another
+length the control would also change the scale of the student's weights. It is not made positive, which would change the
+distribution. The vector is drawn once a run, by the first number of the seed; with `fresh` for every call, as an
+ablation of a related method did, by the reading of those who reproduced it, which is another question: then the student
+sees noise. **`constant`** has the mean, and no spread. Both are ours.
+
+**`perceval`** runs in an environment of its own: `edgekd fetch perceval --accept-licence`. Perceval is under MIT, but
+the binary that it needs, exqalibur, is closed and under CC BY-NC-ND 4.0: no commercial use. It is never imported and
+never required. Its process takes seconds to start and stays up; the same seed gave the same clicks in the version
+locked here.
+
+**`orca-rest`** submits to a service and waits:
+
+    [options.orca-rest]
+    url = "https://..."    # else the environment variable ORCA_ACCESS_URL
+    machine = "PT-1"       # `target` of the request
+    timeout = 10.0         # seconds an answer may take
+    wait = 300.0           # seconds a job may take
+    retries = 3            # after a failure that may pass, with 0.5, 1, 2, .. seconds between them
+    pause = 0.5
+
+The token is `ORCA_AUTH_TOKEN`, sent as a bearer; it does not follow redirections. The protocol is that of
+CUDA-Q's target `orca`:
+
+| request | body | answer |
+|---|---|---|
+| `POST URL/v1/submit` | `input_state`, `loop_lengths`, `bs_angles`, `ps_angles`, `n_samples`, `target` | `job_id` |
+| `GET URL/v1/get_job/ID` | | `results`: photon numbers, a string a shot; before that `job_status` or `error_message` |
+
+More than one photon in a mode is one click. Which sign a service's beam splitters have, CUDA-Q's documents do not say:
+compare a circuit of few modes with `exact` before you trust one. An answer of another length, with too few shots or
+with anything but digits is refused. A submission whose answer was lost is sent again, and the service may run it twice.
+
+## Hardware of your own
+
+A class with `features` in a file; `sample` besides, where it gives single shots. Name it behind the colon:
+`--device photonic-tbi:lab.py:Lab`, or `source = "lab.py:Lab"` in a descriptor. An installed package registers the entry
+point `edgekd.photonic`.
+
+```python
+import numpy as np
+from edgekd.photonic.clicks import histogram
+from edgekd.photonic.sources.registry import circuit_of
+
+
+class Lab:
+    def __init__(self, device, options):
+        self.circuit = circuit_of(device)  # photons, loops; raises where they do not fit
+
+    def sample(self, angles, shots, seed):  # (shots, modes) of True and False
+        reflectivities = np.cos(self.circuit.checked(angles)) ** 2
+        return np.random.default_rng(seed).random((shots, self.circuit.modes)) < reflectivities[0]
+
+    def features(self, angles, shots, seed):
+        return histogram(self.sample(angles, shots, seed))
+```
+
+`Options`, a pydantic model as attribute of the class, checks `[options."lab.py:Lab"]` of the descriptor.
+
+## What it costs
+
+`edgekd photonic profile` measures on this host: the median time of a feature vector and of shots, the memory that a
+call allocates; and how they grow with the modes. `on the device` is an estimate: set-up, then for each shot the bins of
+all modes and of every loop's delay, by the descriptor's `clock`. The numbers of the shipped descriptor are round
+guesses; no device's are known here. Write your own.
+
+## What is the paper's, and what is ours
+
+The paper's code is not public; what is said of it here comes from its abstract and from public reviews of it.
+
+| | the paper | ours |
+|---|---|---|
+| modes | 16 | |
+| detectors | clicks | |
+| features | two halves of 8 modes, 256 bins each | neighbours form a half, or every second mode (`interleaved`) |
+| shots | 200 in a trace it shows | 200 by default |
+| photons, loops, phases | not told | 8, in every second mode; two loops of one bin; none |
+| imperfections | drift emulated | all, off by default |
+| controls | a fixed circuit, random and learned vectors | `gaussian` and `constant` as defined above |
+
+## Fields of a descriptor, schema version 1
+
+A photonic device's descriptor is a TOML file like a board's, with `kind = "photonic"`; `extends` works as for
+[boards](targets.md). No network runs on it: `edgekd compress --target` refuses it.
 """,
     ),
     "teachers.md": (

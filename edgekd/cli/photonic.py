@@ -64,7 +64,7 @@ def features(
 
     found = _found(device, set_, shots)
     source, given = open_source(found), _angles(angles, random, found)
-    vector = source.features(given, found.shots, (seed,))
+    vector = _vector(source.features(given, found.shots, (seed,)), found)
     if out:
         _write(out, vector, vector.tolist())
     told = _told(found, source, given, seed)
@@ -89,6 +89,7 @@ def profile(
 
     from edgekd.cli import console
     from edgekd.evidence import host
+    from edgekd.photonic.profile import clock_source
     from edgekd.photonic.profile import profile as run
 
     found = _found(device, set_, shots)
@@ -109,7 +110,7 @@ def profile(
     heads = ["modes", "photons", "states", "features, ms", "shots a second", "MiB a call", "on the device, ms"]
     console.table(heads, table, right=tuple(range(len(heads))))
     print("\nfeatures, shots and memory: measured on this host; on the device: estimated by its clock, "
-          + found.sources.get("clock", "no source"))  # fmt: skip
+          + clock_source(found))  # fmt: skip
 
 
 def _found(name: str, overrides: list[str], shots: int | None) -> Photonic:
@@ -135,6 +136,18 @@ def _angles(file: Path | None, seed: int | None, device: Photonic) -> Floats:
     return read_angles(file) if file is not None else random_angles(device, seed or 0)
 
 
+def _vector(features: Any, device: Photonic) -> Floats:
+    """What a source gave; a person's own may give something else."""
+    import numpy as np
+
+    from edgekd.errors import RequestError
+
+    vector, length = np.asarray(features, float), 2 << len(device.circuit.photons) // 2
+    if vector.shape != (length,):
+        raise RequestError(f"`{device.source}` gives {list(vector.shape)} features of {length}", "mend the source")
+    return vector
+
+
 def _write(out: Path, array: Any, plain: Any) -> None:
     from edgekd.photonic.files import write_array
 
@@ -149,7 +162,7 @@ def _told(device: Photonic, source: Any, angles: Floats, seed: int) -> dict[str,
     return {
         "device": device.name, "source": device.source, "validated": device.validated, "kind": kind(source),
         "tool": tools(source), "host": host(), "when": now(), "shots": device.shots, "seed": seed,
-        "circuit": device.circuit.plain(), "flaws": device.flaws.plain(), "angles": angles.tolist(),
+        "circuit": device.circuit.plain(), "imperfections": device.imperfections.plain(), "angles": angles.tolist(),
     }  # fmt: skip
 
 

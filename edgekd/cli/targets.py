@@ -91,16 +91,19 @@ def _list(kind: str | None, json: bool) -> None:
 
 def _show(device: Photonic, json: bool) -> None:
     from edgekd.cli import console
+    from edgekd.photonic.sources.registry import names, opener
 
+    opener(device.source)
     if json:
         console.emit(device.model_dump(mode="json", by_alias=True))
         return
-    circuit, flaws = device.circuit, device.flaws
+    circuit, imperfect = device.circuit, device.imperfections
     print(f"{device.name}: {device.title} (validated: {device.validated}); a source of features, not a board")
     print(f"photons      {' '.join(map(str, circuit.photons))}")
     print(f"loops        {', '.join(map(str, circuit.loops))} bins; phases {'on' if circuit.phases else 'off'}")
-    print(f"features     {device.shots} shots of `{device.source}`")
-    print("flaws        " + ("none" if device.ideal else ", ".join(f"{k} {v}" for k, v in flaws.plain().items())))
+    others = ", ".join(sorted(names().keys() - {device.source}))
+    print(f"features     {device.shots} shots of `{device.source}`; behind a colon: {others}")
+    print("imperfect    " + ("none" if device.ideal else ", ".join(f"{k} {v}" for k, v in imperfect.plain().items())))
     print(f"clock        {1e6 * device.shot_seconds:g} us a shot, {device.clock.setup_seconds:g} s to set up")
     print("sources")
     for field, source in device.sources.items():

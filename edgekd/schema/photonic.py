@@ -31,19 +31,22 @@ class Interferometer(Strict):
         return self
 
 
-class Flaws(Strict):
-    """What real light and detectors do; each is off by default."""
+class Imperfections(Strict):
+    """What a device does that the ideal circuit does not; nothing by default."""
 
-    loop_loss: tuple[Share, ...] = Field(
-        (), description="Share of the light lost on each way round a loop, by loop; none: no loss."
+    loop_loss: Share = Field(0.0, description="Probability of a photon to be lost in one round trip of a loop.")
+    efficiency: Share = Field(1.0, description="Probability of a photon to be seen by its detector.")
+    overlap: Share = Field(1.0, description="Mean overlap of two photons' states; 1: they cannot be told apart.")
+    dark: Share = Field(0.0, description="Probability of a detector to click in a shot without light.")
+    jitter: float = Field(
+        0.0, ge=0, description="Standard deviation of each angle, drawn anew every `hold` shots; radians."
     )
-    efficiency: Share = Field(1.0, description="Share of photons that a detector sees.")
-    dark_counts: Share = Field(0.0, description="Probability that a detector clicks in a bin without light.")
-    indistinguishability: Share = Field(1.0, description="Overlap of two photons' wave functions, squared.")
-    angle_noise: float = Field(0.0, ge=0, description="Standard deviation of every angle from shot to shot, radians.")
-    angle_drift: float = Field(
-        0.0, ge=0, description="Standard deviation of an angle's random walk over 1,000 shots, radians."
+    drift: float = Field(
+        0.0,
+        ge=0,
+        description="Standard deviation of the steps of each angle's random walk, one every `hold` shots; radians.",
     )
+    hold: int = Field(100, ge=1, description="Shots for which angles stand still.")
 
 
 class Clock(Strict):
@@ -64,23 +67,21 @@ class Photonic(Strict):
     validated: Validated = Field(description="How far it was checked: on the device, in a simulator, or statically.")
     circuit: Interferometer = Field(description="The interferometer.")
     shots: int = Field(ge=1, description="Runs of the circuit behind a vector of features.")
+    interleaved: bool = Field(
+        False, description="Which modes form a half of the histogram: every second one, or neighbours."
+    )
     source: str = Field(description="What gives the features: a name, or `FILE.py:CLASS` of a person's own.")
     options: dict[str, dict[str, Any]] = Field(default_factory=dict, description="Options of sources, by source.")
-    flaws: Flaws = Field(default_factory=lambda: Flaws(), description="What real light and detectors do.")
+    imperfections: Imperfections = Field(
+        default_factory=lambda: Imperfections(), description="What it does that the ideal circuit does not."
+    )
     clock: Clock = Field(description="What time it takes.")
     sources: dict[str, str] = Field(description="Where each value comes from: field, or prefix of fields, to source.")
 
-    @model_validator(mode="after")
-    def _a_loss_each(self) -> Photonic:
-        given, loops = len(self.flaws.loop_loss), len(self.circuit.loops)
-        if given not in (0, loops):
-            raise ValueError(f"`flaws.loop_loss` has {given} values for {loops} loops")
-        return self
-
     @property
     def ideal(self) -> bool:
-        """Whether it is without flaws."""
-        return self.flaws.model_copy(update={"loop_loss": ()}) == Flaws() and not any(self.flaws.loop_loss)
+        """Whether it is without imperfections."""
+        return self.imperfections == Imperfections(hold=self.imperfections.hold)
 
     @property
     def shot_seconds(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,11 +63,17 @@ def locate(name: str) -> tuple[Path, Table]:
     """The descriptor behind a name, an alias or the path of a `.toml` file. Raises RequestError or MissingError."""
     if name.endswith(".toml"):
         return Path(name), read_descriptor(Path(name))
-    shipped = [(path, read_descriptor(path)) for path in _shipped().values()]
-    known = {alias: (path, table) for path, table in shipped for alias in (path.stem, *table.get("aliases", ()))}
-    if name not in known:
-        raise RequestError(f"unknown target `{name}`", nearest(name, sorted(known)))
-    return known[name]
+    shipped = _shipped()
+    if name not in shipped:
+        shipped = {alias: path for path in shipped.values() for alias in (path.stem, *_aliases(path))}
+    if name not in shipped:
+        raise RequestError(f"unknown target `{name}`", nearest(name, sorted(shipped)))
+    return shipped[name], read_descriptor(shipped[name])
+
+
+def _aliases(path: Path) -> Sequence[str]:
+    found: Sequence[str] = read_descriptor(path).get("aliases", ())
+    return found
 
 
 def find_target(name: str) -> Target:

@@ -19,7 +19,7 @@ class Service(ThreadingHTTPServer):
 
     def __init__(self, mood: str) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.mood, self.jobs, self.asked, self.tokens = mood, [], 0, []
+        self.mood, self.jobs, self.asked, self.tokens, self.moved = mood, [], 0, [], ""
 
     @property
     def url(self) -> str:
@@ -56,6 +56,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.server.asked += 1
+        self.server.tokens.append(self.headers.get("Authorization"))
+        if self.server.moved:
+            self.send_response(302)
+            self.send_header("Location", self.server.moved + self.path)
+            return self.end_headers()
         mood, job = self.server.mood, self.server.jobs[-1]
         assert self.path == f"/v1/get_job/job%2F{len(self.server.jobs)}"
         results = self.server.results(job)

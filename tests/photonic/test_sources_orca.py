@@ -56,7 +56,17 @@ def test_what_is_sent(monkeypatch):
     assert job["bs_angles"] == ANGLES[:10].tolist()
     assert job["ps_angles"] == ANGLES[10:].tolist()
     assert job["n_samples"] == 3
-    assert server.tokens == ["Bearer secret"] * 2
+    assert server.tokens == ["Bearer secret"] * 4
+
+
+def test_the_token_stays_with_the_service_it_is_for(monkeypatch):
+    monkeypatch.setenv("ORCA_AUTH_TOKEN", "secret")
+    with service() as first, service() as other:
+        first.moved = other.url
+        other.jobs = first.jobs
+        assert np.array_equal(client(first.url).sample(ANGLES, 3, (0,)), expected(PHOTONS, 3))
+    assert first.tokens == ["Bearer secret"] * 2
+    assert other.tokens == [None]
 
 
 @pytest.mark.parametrize(
@@ -104,10 +114,27 @@ def test_nobody_is_there():
 def test_the_address(monkeypatch):
     with pytest.raises(MissingError, match="has no address"):
         client("")
-    with pytest.raises(RequestError, match="not the address of a service"):
-        client("file:///etc/passwd")
+    for wrong in (
+        "file:///etc/passwd",
+        "localhost:8080",
+        "http://",
+        "http://a b",
+        "http://me:word@host",
+        "http://[::1",
+    ):
+        with pytest.raises(RequestError, match="not the address of a service"):
+            client(wrong)
+    for right in ("http://localhost:8080", "https://10.0.0.1/api/v2", "http://[::1]:80"):
+        assert client(right).url == right
     monkeypatch.setenv("ORCA_ACCESS_URL", "http://localhost:1/")
     assert client("").url == "http://localhost:1"
+
+
+def test_a_token_that_cannot_be_sent(monkeypatch):
+    monkeypatch.setenv("ORCA_AUTH_TOKEN", "two\nlines")
+    with service() as server, pytest.raises(RequestError, match="cannot be asked") as error:
+        client(server.url).sample(ANGLES, 5, (0,))
+    assert "ORCA_AUTH_TOKEN" in error.value.hint
 
 
 def test_wrong_requests_never_reach_the_service():

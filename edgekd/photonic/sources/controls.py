@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from edgekd.photonic.circuit import Floats
-from edgekd.photonic.sources.histogram import half_bins
+from edgekd.photonic.circuit import Circuit, Floats
+from edgekd.photonic.clicks import halves_order
+from edgekd.photonic.simulator import generator
 from edgekd.photonic.sources.registry import NoOptions, circuit_of
 from edgekd.schema.base import Strict
 from edgekd.schema.photonic import Photonic
@@ -24,8 +25,7 @@ class Constant:
 
     def features(self, angles: Floats, shots: int, seed: tuple[int, ...]) -> Floats:
         """1 / bins in each of the (2 * bins,), bins = 2^(modes / 2); each half adds to 1, as a histogram does."""
-        self.circuit.checked(angles)
-        bins = half_bins(self.circuit)
+        bins = _bins(self.circuit, angles)
         return np.full(2 * bins, 1 / bins)
 
 
@@ -52,9 +52,14 @@ class Gaussian:
 
     def features(self, angles: Floats, shots: int, seed: tuple[int, ...]) -> Floats:
         """(2 * bins,), bins = 2^(modes / 2); each half adds to 1 and has the norm sqrt((1 + spread^2) / bins)."""
-        self.circuit.checked(angles)
-        bins = half_bins(self.circuit)
-        drawn = np.random.default_rng(seed if self.options.fresh else seed[:1]).standard_normal((2, bins))
+        bins = _bins(self.circuit, angles)
+        drawn = generator(seed if self.options.fresh else seed[:1]).standard_normal((2, bins))
         drawn -= drawn.mean(1, keepdims=True)
         drawn /= drawn.std(1, keepdims=True)
         return ((1 + self.options.spread * drawn) / bins).ravel()
+
+
+def _bins(circuit: Circuit, angles: Floats) -> int:
+    """Patterns of half the modes. Raises RequestError for wrong angles, and for an odd number of modes."""
+    circuit.checked(angles)
+    return 1 << len(halves_order(circuit.modes)) // 2

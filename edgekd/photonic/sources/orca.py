@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from http.client import HTTPException, HTTPResponse
 from json import JSONDecodeError, dumps, loads
 from typing import Any
 from urllib.error import HTTPError, URLError
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 import numpy as np
 from pydantic import Field
 
-from edgekd.errors import MissingError, RequestError
+from edgekd.errors import MissingError, RequestError, last_line
 from edgekd.photonic.base import Clicks
 from edgekd.photonic.circuit import Floats
-from edgekd.photonic.sources.histogram import histogram, positive
+from edgekd.photonic.clicks import histogram
+from edgekd.photonic.sampling import checked_shots
 from edgekd.photonic.sources.registry import circuit_of
 from edgekd.schema.base import Strict
 from edgekd.schema.photonic import Photonic
 
 URL, TOKEN = "ORCA_ACCESS_URL", "ORCA_AUTH_TOKEN"
+ADDRESS = re.compile(r"https?://[\w.-]+(:\d+)?(/[!-~]*)?|https?://\[[0-9a-f:.]+\](:\d+)?(/[!-~]*)?", re.ASCII)
 LONGEST = 8.0
 """Seconds between two looks at a job, at most."""
 
@@ -49,25 +52,25 @@ class OrcaRest:
 
     Options = OrcaOptions
     remote = True
-    """Its clicks are what the service measured or computed; nothing here tells which."""
+    """Its clicks are measured or computed by the service, and nothing in an answer tells which."""
 
     def __init__(self, device: Photonic, options: OrcaOptions) -> None:
-        self.circuit, self.options = circuit_of(device), options
+        self.circuit, self.interleaved, self.options = circuit_of(device), device.interleaved, options
         self.tool = f"service `{options.machine}`"
         self.url = (options.url or os.environ.get(URL, "")).rstrip("/")
         if not self.url:
             raise MissingError("`orca-rest` has no address", f"set `options.orca-rest.url`, or {URL}")
-        if urlsplit(self.url).scheme not in ("http", "https") or not urlsplit(self.url).hostname:
-            raise RequestError(f"`{self.url}` is not the address of a service", "begin it with https://")
+        if not ADDRESS.fullmatch(self.url):
+            raise RequestError(f"`{self.url}` is not the address of a service", "https://HOST, with a port and a path")
 
     def features(self, angles: Floats, shots: int, seed: tuple[int, ...]) -> Floats:
         """Two-half click histogram. Raises as `sample`."""
-        return histogram(self.sample(angles, shots, seed))
+        return histogram(self.sample(angles, shots, seed), self.interleaved)
 
     def sample(self, angles: Floats, shots: int, seed: tuple[int, ...]) -> Clicks:
         """(shots, modes). Raises RequestError for a wrong request, MissingError for what the service does not do."""
         deadline = time.monotonic() + self.options.wait
-        job = self._ask("/v1/submit", self._job(angles, positive(shots))).get("job_id")
+        job = self._ask("/v1/submit", self._job(angles, checked_shots(shots))).get("job_id")
         if not isinstance(job, str | int) or job == "":
             raise self._odd("tells no `job_id`")
         path, pause = f"/v1/get_job/{quote(str(job), safe='')}", self.options.pause
@@ -113,16 +116,19 @@ class OrcaRest:
             with urlopen(request, timeout=self.options.timeout) as response:
                 answer = loads(self._read(response))
         except HTTPError as error:
+            error.close()
             raise self._refused(error) from None
         except TimeoutError:
             raise self._late() from None
-        except (JSONDecodeError, UnicodeDecodeError):
+        except (JSONDecodeError, UnicodeDecodeError, RecursionError):
             raise self._odd("answers something else than JSON") from None
         except (URLError, HTTPException, OSError) as error:
-            reason = getattr(error, "reason", error)
+            reason = error.reason if isinstance(error, URLError) and isinstance(error.reason, Exception) else error
             if isinstance(reason, TimeoutError):
                 raise self._late() from None
-            raise MissingError(f"`{self.url}` is not reached: {reason or type(error).__name__}", "is it up?") from None
+            raise MissingError(f"`{self.url}` is not reached: {last_line(reason)}", "is it up?") from None
+        except ValueError as error:
+            raise RequestError(f"`{self.url}` cannot be asked: {last_line(error)}", f"look at {TOKEN}") from None
         if not isinstance(answer, dict):
             raise self._odd("answers something else than an object")
         return answer

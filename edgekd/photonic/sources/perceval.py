@@ -15,7 +15,9 @@ import numpy as np
 from edgekd.errors import MissingError, RequestError
 from edgekd.photonic.base import Clicks
 from edgekd.photonic.circuit import Floats
-from edgekd.photonic.sources.histogram import histogram, positive
+from edgekd.photonic.clicks import histogram
+from edgekd.photonic.sampling import checked_shots
+from edgekd.photonic.simulator import generator
 from edgekd.photonic.sources.registry import NoOptions, circuit_of
 from edgekd.schema.photonic import Photonic
 from edgekd.toolchains.cache import python_of
@@ -35,22 +37,26 @@ class Perceval:
 
     def __init__(self, device: Photonic, options: NoOptions) -> None:
         if not device.ideal:
-            raise RequestError("`perceval` is asked for ideal circuits alone", "take the flaws out, or `simulator`")
+            raise RequestError(
+                "`perceval` is asked for ideal circuits alone", "leave `imperfections` out, or take `simulator`"
+            )
         self.tool = f"Perceval {_version()}"
-        self.circuit, self.python = circuit_of(device), python_of(LOCK)
+        self.circuit, self.interleaved, self.python = circuit_of(device), device.interleaved, python_of(LOCK)
         self._process: subprocess.Popen[str] | None = None
+        self._said = TemporaryFile("w+")  # noqa: SIM115
+        weakref.finalize(self, self._said.close)
 
     def features(self, angles: Floats, shots: int, seed: tuple[int, ...]) -> Floats:
         """Two-half click histogram of samples. Raises as `sample`."""
-        return histogram(self.sample(angles, shots, seed))
+        return histogram(self.sample(angles, shots, seed), self.interleaved)
 
     def sample(self, angles: Floats, shots: int, seed: tuple[int, ...]) -> Clicks:
         """(shots, modes) by its Clifford-Clifford sampler, the same for the same seed in a process that just began.
 
         Raises RequestError for a wrong request, MissingError where the process ends.
         """
-        number = int(np.random.SeedSequence(seed).generate_state(1)[0] >> 1)
-        rows = self._ask(angles, task="sample", shots=positive(shots), seed=number)
+        number = int(generator(seed).integers(1 << 31))
+        rows = self._ask(angles, task="sample", shots=checked_shots(shots), seed=number)
         return np.array(rows).reshape(shots, self.circuit.modes) > 0
 
     def distribution(self, angles: Floats) -> dict[tuple[int, ...], float]:
@@ -63,30 +69,39 @@ class Perceval:
         if unitary.ndim != 2:
             raise RequestError(f"one setting of angles at a time, not {list(unitary.shape[:-2])}", "one call each")
         asked = {"real": unitary.real.tolist(), "imaginary": unitary.imag.tolist(), "photons": self.circuit.photons}
-        with TemporaryFile("w+") as said:
-            process = self._process if self._process and self._process.poll() is None else self._begin(said)
-            assert process.stdin is not None
-            assert process.stdout is not None
-            timer = Timer(TIMEOUT, process.kill)
-            timer.start()
-            try:
-                print(json.dumps(asked | what), file=process.stdin, flush=True)
-                return json.loads(process.stdout.readline())
-            except (OSError, ValueError):
-                process.kill()
-                said.seek(0)
-                lines = [line.strip() for line in said if line.strip()] or [f"no answer within {TIMEOUT:.0f} s"]
-                raise MissingError(f"Perceval ends: {lines[-1]}", f"edgekd fetch {LOCK}") from None
-            finally:
-                timer.cancel()
+        process = self._process or self._begin()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        timer = Timer(TIMEOUT, process.kill)
+        timer.start()
+        try:
+            print(json.dumps(asked | what), file=process.stdin, flush=True)
+            return json.loads(process.stdout.readline())
+        except (OSError, ValueError):
+            raise self._ended(process) from None
+        finally:
+            timer.cancel()
 
-    def _begin(self, said: Any) -> subprocess.Popen[str]:
+    def _begin(self) -> subprocess.Popen[str]:
         """A process, which ends with this object."""
-        pipe = subprocess.PIPE
-        command = [str(self.python), "-I", str(_SCRIPT)]
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=said, text=True)
-        weakref.finalize(self, self._process.kill)
+        pipe, command = subprocess.PIPE, [str(self.python), "-I", str(_SCRIPT)]
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self._said, text=True)
+        weakref.finalize(self, _end, self._process)
         return self._process
+
+    def _ended(self, process: subprocess.Popen[str]) -> MissingError:
+        """What a process said last."""
+        _end(process)
+        self._process = None
+        self._said.seek(0)
+        lines = [line.strip() for line in self._said if line.strip()]
+        return MissingError(f"Perceval ends: {lines[-1] if lines else f'no answer within {TIMEOUT:.0f} s'}",
+                            "ask for less, or fetch it again")  # fmt: skip
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate()
 
 
 def _version() -> str:

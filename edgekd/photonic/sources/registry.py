@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import module_from_spec, spec_from_file_location
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,15 @@ from edgekd.schema.photonic import Photonic
 
 SOURCES = {
     "constant": "edgekd.photonic.sources.controls:Constant",
-    "exact": "edgekd.photonic.sources.simulated:ExactFeatures",
+    "exact": "edgekd.photonic.sources.simulated:exact",
     "gaussian": "edgekd.photonic.sources.controls:Gaussian",
     "orca-rest": "edgekd.photonic.sources.orca:OrcaRest",
     "perceval": "edgekd.photonic.sources.perceval:Perceval",
-    "simulator": "edgekd.photonic.sources.simulated:Simulated",
+    "simulator": "edgekd.photonic.sources.simulated:simulator",
 }
+
+OWN = "edgekd_own_"
+"""What the modules of a person's files begin with: by it the command line tells whose mistake an error is."""
 
 
 class NoOptions(Strict):
@@ -40,15 +44,15 @@ def open_source(device: Photonic) -> FeatureSource:
     Raises RequestError or ProblemsError for a name, an option or a device that the source does not take, MissingError
     where a person's file is not there.
     """
-    made = source_class(device.source)
+    made = opener(device.source)
     given = device.options.get(device.source, {})
     options = parse(getattr(made, "Options", NoOptions), given, f"options.{device.source}")
     source: FeatureSource = made(device, options)
     return source
 
 
-def source_class(name: str) -> Any:
-    """The class behind a name, or behind `FILE.py:CLASS`. Raises RequestError or MissingError."""
+def opener(name: str) -> Any:
+    """What opens a source: a class or a function of a device and options. Raises RequestError or MissingError."""
     module, _, attribute = name.partition(":")
     if module.endswith(".py"):
         return _own(Path(module), attribute)
@@ -66,7 +70,7 @@ def circuit_of(device: Photonic) -> Circuit:
 
 def _own(file: Path, name: str) -> Any:
     """A class of a person's own file."""
-    spec = spec_from_file_location(f"edgekd_photonic_{file.stem}", file)
+    spec = spec_from_file_location(f"{OWN}{file.stem}", file)
     if spec is None or spec.loader is None or not file.is_file():
         raise MissingError(f"`{file}` does not exist", "a source of your own is `FILE.py:CLASS`")
     module = module_from_spec(spec)
@@ -74,7 +78,12 @@ def _own(file: Path, name: str) -> Any:
         spec.loader.exec_module(module)
     except Exception as error:
         raise RequestError(f"`{file.name}` does not load: {last_line(error)}", "mend it") from None
-    found = getattr(module, name, None)
+    found: Any = getattr(module, name, None)
     if not hasattr(found, "features"):
         raise RequestError(f"`{file.name}` has no class `{name}` with `features`", "`docs/photonic.md` shows one")
+    try:
+        signature(found).bind("device", "options")
+    except TypeError:
+        raise RequestError(f"`{name}` in `{file.name}` is not made of a device and options",
+                           "def __init__(self, device, options)") from None  # fmt: skip
     return found
