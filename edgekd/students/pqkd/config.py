@@ -23,7 +23,7 @@ class Photonic(Strict):
         0.9, ge=0, lt=1, description="Share of the past in the moving average of features: the paper's 0.9."
     )
     until: float = Field(
-        0.6, gt=0, le=1, description="Share of the steps after which angles and features stay, as QAT's ranges do; ours."
+        0.6, gt=0, le=1, description="Share of the steps after which angles and features stay, as QAT's ranges; ours."
     )
     evaluate: Literal["ema", "exact", "shots"] = Field(
         "ema",
