@@ -26,7 +26,7 @@ NOISES = (0.0, 0.05, 0.1, 0.2, 0.3)
 TEACHER = "litemedsam"
 ARMS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "labels": ("labels alone", {}, {}),
-    "teacher": ("LiteMedSAM alone", {"labelled": 0.0}, {}),
+    "teacher": ("LiteMedSAM alone", {"labelled": 0.0}, {"trust": "score"}),
     "both": ("both, weighed by the teacher's score", {}, {"trust": "score"}),
     "labels-10": ("labels alone, a tenth", {"labelled": 0.1}, {}),
     "both-10": ("both, a tenth of the labels", {"labelled": 0.1}, {"trust": "score"}),
