@@ -76,6 +76,9 @@ Every arm is trained for as many steps, on the same pictures, and all but the te
 | `gaussian` | one random vector in place of the features | what photons do that a random vector does not |
 | `constant` | all features the same | whether the features do anything |
 
+Compare these nets in FP32. PTQ keeps them as they are; QAT trains the folded weights on, which then are mixes of a few
+bases no longer, and may end above its own FP32 net: that is the gain of more trained numbers, not of photons.
+
 Photons help where `pqkd` beats `gaussian` and `constant` by more than seeds differ. One run is one seed, and its
 interval is that of the test pictures alone: train several seeds (`--set seed=1`) before you believe a difference, or
 `python benchmarks/pqkd.py`, which pairs them.

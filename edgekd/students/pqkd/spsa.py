@@ -16,7 +16,7 @@ Loss = Callable[[Vector, int], float]
 
 def gradient(loss: Loss, at: Vector, reach: float, rng: np.random.Generator) -> Vector:
     """`(L(x + c d) - L(x - c d)) / (2 c) / d` with signs d; its mean is the gradient up to terms in c^2."""
-    signs = rng.integers(0, 2, at.shape) * 2.0 - 1.0
+    signs: Vector = 2 * rng.integers(0, 2, at.shape).astype(np.float64) - 1
     slope = (loss(at + reach * signs, 0) - loss(at - reach * signs, 1)) / (2 * reach)
     found: Vector = slope * signs  # 1 / d = d
     return found
