@@ -39,7 +39,7 @@ class Spsa(Strict):
     updates: int = Field(
         10, ge=0, description="Updates before each new feature vector; 0: the angles stay. The paper's 10 an epoch."
     )
-    a: float = Field(0.1, gt=0, description="Gain of a step, in radians per loss and radian; ours.")
+    a: float = Field(0.03, gt=0, description="Gain of a step, in radians per loss and radian; ours.")
     c: float = Field(0.1, gt=0, description="Half the distance of the two probed settings, in radians; ours.")
     stability: float = Field(0.1, ge=0, description="Share of all updates that is added to their number in `a`; ours.")
     alpha: float = Field(0.602, gt=0, le=1, description="Decay of `a`; Spall's.")
