@@ -36,12 +36,13 @@ FLOAT = ("teacher", "plain", "tiny", "dictionary", "pqkd", "exact", "fixed", "ga
 
 
 def cut(name: str) -> Path:
-    """The set with its first training pictures alone, and its whole test set."""
+    """The set with some of its training pictures, drawn once, and its whole test set."""
     path = OUT / f"{name}.npz"
     if not path.exists():
         OUT.mkdir(parents=True, exist_ok=True)
         with np.load(DATA / SETS[name][0], allow_pickle=False) as file:
-            kept = {key: file[key][: TRAINING if key.endswith("train") else None] for key in file.files}
+            picks = np.random.default_rng(0).permutation(len(file["y_train"]))[:TRAINING]
+            kept = {key: file[key][picks] if key.endswith("train") else file[key] for key in file.files}
         np.savez(path.with_suffix(f".{os.getpid()}.npz"), **kept)
         path.with_suffix(f".{os.getpid()}.npz").replace(path)
     return path

@@ -68,7 +68,7 @@ STUDENTS = {
         student="edgekd.students.qdr.training:RestorationStudent",
     ),
     "classifier": Entry(
-        about="small separable classifier of grey pictures: clothing that ships, or digits of a file of yours",
+        about="small separable classifier of pictures: clothing that ships, or digits of a file of yours",
         task="edgekd.students.classifier.task:ClassifyTask",
         student="edgekd.students.classifier.training:ClassifierStudent",
     ),
