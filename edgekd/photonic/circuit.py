@@ -59,7 +59,10 @@ class Circuit:
 
     def checked(self, angles: ArrayLike) -> Floats:
         """Angles (..., `self.angles`) in radians as float64. Raises RequestError for another length or NaN."""
-        found = np.asarray(angles, np.float64)
+        try:
+            found = np.asarray(angles, np.float64)
+        except (TypeError, ValueError):
+            raise RequestError("the angles are not numbers", "give radians") from None
         if found.ndim == 0 or found.shape[-1] != self.angles:
             raise RequestError(
                 f"the circuit has {self.angles} angles, {list(found.shape)} were given", "one a splitter"
@@ -102,7 +105,7 @@ class Circuit:
 
 def checked_photons(photons: tuple[int, ...]) -> None:
     """Raises RequestError for what is no count by mode, or for more photons than `MOST`."""
-    if not photons or min(photons) < 0:
+    if not photons or not all(isinstance(n, int | np.integer) and n >= 0 for n in photons):
         raise RequestError(f"photons {list(photons)} are not counts by mode", "write for example `[1, 0, 1, 0]`")
     if sum(photons) > MOST:
         raise RequestError(f"{sum(photons)} photons are too many to keep their digits", f"take at most {MOST}")

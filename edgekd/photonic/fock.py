@@ -28,8 +28,11 @@ TOLERANCE = 1e-8
 def checked(unitary: ArrayLike, photons: tuple[int, ...]) -> Unitary:
     """`unitary` as float64 or complex128. Raises RequestError for one of another size or none at all."""
     checked_photons(photons)
-    found = np.asarray(unitary)
-    found = found.astype(np.complex128 if np.iscomplexobj(found) else np.float64, copy=False)
+    try:
+        found = np.asarray(unitary)
+        found = found.astype(np.complex128 if np.iscomplexobj(found) else np.float64, copy=False)
+    except (TypeError, ValueError):
+        raise RequestError("the matrix does not consist of numbers", "one row a mode") from None
     modes = len(photons)
     if found.shape[-2:] != (modes, modes):
         raise RequestError(f"a matrix of {modes} x {modes} is needed, {list(found.shape)} was given", "one row a mode")

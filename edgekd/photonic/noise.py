@@ -15,13 +15,13 @@ from edgekd.photonic.base import Clicks
 from edgekd.photonic.basis import Counts, Ints, count
 from edgekd.photonic.circuit import Circuit, Floats, Unitary
 from edgekd.photonic.clicks import halves_order, side_clicks
-from edgekd.photonic.fock import allow, completed
+from edgekd.photonic.fock import ALWAYS, allow, completed, estimate
+from edgekd.photonic.halves import split
 from edgekd.photonic.sampling import checked_shots, markov
 from edgekd.photonic.sampling import sample as sample_fock
+from edgekd.photonic.timeline import live
 from edgekd.photonic.timeline import sample as sample_timeline
 
-STATES = 10**8
-"""States up to which samples are drawn in Fock space; beyond, the light is followed bin by bin."""
 MIXTURES = 1 << 12
 """Choices of distinguishable photons up to which an exact distribution is offered."""
 
@@ -73,13 +73,14 @@ def sample(
 ) -> Clicks:
     """(shots, modes): clicks of `shots` runs, one after the other. Raises RequestError for a wrong request."""
     given = _one(circuit, angles)
-    parts = [
-        _photons(circuit, now, some, rng, imperfections)
-        for now, some in _settings(given, checked_shots(shots), rng, imperfections)
-    ]
-    seen = rng.binomial(np.concatenate(parts), imperfections.efficiency) > 0 if imperfections.efficiency < 1 else None
-    clicks = np.concatenate(parts) > 0 if seen is None else seen
-    return clicks | (rng.random(clicks.shape) < imperfections.dark) if imperfections.dark else clicks
+    settings = _settings(given, checked_shots(shots), rng, imperfections)
+    light = np.concatenate([_photons(circuit, now, some, rng, imperfections) for now, some in settings])
+    if imperfections.efficiency < 1:
+        light = rng.binomial(light, imperfections.efficiency)
+    clicks: Clicks = light > 0
+    if imperfections.dark:
+        clicks |= rng.random(clicks.shape) < imperfections.dark
+    return clicks
 
 
 def _one(circuit: Circuit, angles: ArrayLike) -> Floats:
@@ -118,11 +119,18 @@ def _photons(circuit: Circuit, angles: Floats, shots: int, rng: np.random.Genera
 def _alike(
     circuit: Circuit, angles: Floats, inputs: Counts, rng: np.random.Generator, loss: float, same: bool
 ) -> Counts:
-    """Photon numbers of photons that are alike, by the cheapest exact way; `same` where every shot has one input."""
+    """Photon numbers of photons that are alike; `same` where every shot has one input.
+
+    All ways are exact: a walk where there is one loop of length 1, both halves of the modes where they are small or
+    smaller than the light in the loops, else bin by bin.
+    """
     if circuit.loops == (1,):
         return markov(circuit, angles, inputs, rng, loss)
-    if same and not loss and count(circuit.modes, circuit.total) <= STATES:
-        return sample_fock(circuit.unitary(angles), circuit.photons, len(inputs), rng)
+    if same and not loss:
+        unitary = circuit.unitary(angles)
+        sides = estimate(split(unitary, circuit.photons, circuit.modes // 2), 1, unitary.itemsize, 0)
+        if sides <= max(ALWAYS, 16 * len(inputs) * count(live(circuit), circuit.total)):
+            return sample_fock(unitary, circuit.photons, len(inputs), rng)
     return sample_timeline(circuit, angles, inputs, rng, loss)
 
 

@@ -64,6 +64,7 @@ def test_each_pass_of_a_loop_loses_its_share():
         (lambda: Circuit((1, 0), (0,)), "a loop of 0 bins"),
         (lambda: Circuit((1, 0, 1)).unitary([1.0]), "the circuit has 4 angles"),
         (lambda: Circuit((1, 0), (1,)).unitary(1.0), "the circuit has 1 angles"),
+        (lambda: Circuit((1, 0), (1,)).unitary(["east"]), "the angles are not numbers"),
         (lambda: Circuit((1, 0), (1,)).unitary([np.nan]), "an angle is not finite"),
     ],
 )

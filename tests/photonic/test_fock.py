@@ -96,10 +96,13 @@ def test_the_estimate_is_kept(banded):
     [
         (np.eye(2) * 1.1, (1, 0), "not unitary, its columns are off by 0.21"),
         (np.array([[1, np.nan], [0, 1]]), (1, 0), "not unitary"),
+        ([["a", "b"], ["c", "d"]], (1, 0), "does not consist of numbers"),
+        ([[1, 0], [1]], (1, 0), "does not consist of numbers"),
         (np.eye(3), (1, 0), r"2 x 2 is needed, \[3, 3\] was given"),
         (np.eye(2)[0], (1, 0), r"2 x 2 is needed"),
         (np.eye(2), (40, 1), "41 photons are too many"),
         (np.eye(2), (1, -1), "not counts"),
+        (np.eye(2), (1, 0.5), "not counts"),
     ],
 )
 def test_what_is_no_interferometer_is_told(matrix, photons, told):
