@@ -9,7 +9,6 @@ from edgekd.plan import make_plan
 from edgekd.schema.recipe import Recipe
 from edgekd.students.base import STORED
 from edgekd.students.pqkd.stored import load_stored
-from edgekd.verify.check import verify
 
 from tests.students.pqkd.conftest import DEVICE, RECIPE
 
@@ -116,4 +115,3 @@ def test_a_whole_run(folder, tmp_path):
     stored = result.bundle.path / "arms" / f"small.{STORED}"
     assert f"arms/{stored.name}" in manifest.files
     assert load_stored(stored)(load_stored(stored).head.weight.new_zeros(1, 1, 28, 28)).shape == (1, 10)
-    assert not verify(result.bundle).failures
