@@ -69,7 +69,9 @@ class ModelConfig(Strict):
         description="Deployed form of a compressed convolution: one convolution; a depthwise one by the bases and a "
         "1 x 1 one that mixes; `auto`: whichever multiplies less.",
     )
-    mixing: int = Field(0, ge=0, description="Seed of the fixed mixing, from which it is made again; apart from the recipe's `seed`.")
+    mixing: int = Field(
+        0, ge=0, description="Seed of the fixed mixing, from which it is made again; apart from the recipe's `seed`."
+    )
     settle: int = Field(
         16, ge=0, description="Training batches over which batch norm's statistics are taken anew after training; ours."
     )
