@@ -56,7 +56,7 @@ latter where R / outputs + R / 9 < 1. Multiplications are not time: depthwise co
 measure. Everything behind it, QAT, export, engines, works on the folded form.
 
 **The stored form**, `arms/NAME.stored.safetensors` in a bundle, holds bases, norms, head and the direction of the
-features; for the net of this recipe 6 kB, of which the direction, 512 numbers, is 2 kB.
+features; for the net of this recipe 7 kB, of which the direction, 512 numbers, is 2 kB.
 `edgekd.students.pqkd.stored.load_stored` makes the folded net of it, the same bits as the run's. It is smaller than the
 folded weights; what runs on the device is those.
 
