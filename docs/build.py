@@ -356,6 +356,9 @@ title = "int8, QAT without distillation"
 set = { "quantize.dfd" = 0.0 }
 ```
 
+One arm has the method `teach`: its FP32 net is what the others are compared to. More FP32 nets of the same run are
+arms with the method `control`, trained as their `set` says: a smaller net, another loss, a teacher.
+
 [How a network becomes integers](quantization.md) explains arithmetic, ranges, `quantize.keep`, the controls and
 `edgekd sensitivity`.
 
