@@ -300,6 +300,22 @@ title = "FP32, labels alone"
 set = { "teacher.source" = "" }
 ```
 
+## An arm as teacher
+
+`source = "arm:NAME"` is the FP32 net of another arm of the run, with method `teach` or `control`: it is trained first,
+and answers in training, on the pictures as they are drawn. The student [`pqkd`](pqkd.md) learns so, and
+[one of your own](your-own-student.md) may. The arm that teaches clears its own teacher, or has another; a circle is
+refused.
+
+```toml
+[teacher]
+source = "arm:big"
+
+[arms.big]
+method = "control"
+set = { "model.widths" = [32, 64, 128], "teacher.source" = "" }
+```
+
 ## Asked once
 
 Before training the step `ask` puts every training instance's box to the teacher, a picture at a time, so that a picture
