@@ -29,13 +29,13 @@ figures.
 
 | | the paper | ours |
 |---|---|---|
-| circuit | 16 modes, threshold detectors, angles trained | 8 photons in every second mode, two loops of one bin, no phases |
+| circuit | 16 modes, threshold detectors | 8 photons in every second mode, two loops of one bin, no phases |
 | features | two halves of 8 modes, 256 patterns each: 512 shares | neighbouring modes make a half |
 | smoothing | moving average, 0.9, optional | begins with the first vector |
-| convolution | R bases shared by all channel pairs, mixed by a fixed linear map of the features | rank 4; a map of signs; the features' direction alone counts |
-| teacher, student | compact CNNs | 3 x 3 convolutions, batch norm, ReLU, pooling, a mean over the picture, one linear layer |
+| convolution | R bases, mixed by a fixed linear map of the features | rank 4, a map of signs, of the direction alone |
+| networks | compact CNNs | 3 x 3 convolutions, batch norm, ReLU, pooling, a mean over the picture, a linear layer |
 | loss | labels blended with the teacher's shares at a temperature | 0.5 and 4 |
-| outer loop | 10 SPSA updates an epoch, then an epoch of Adam | gains, two probes on training pictures, an end at 60 % of the steps |
+| outer loop | 10 SPSA updates of the angles, then an epoch of Adam | gains, training pictures, an end at 60 % |
 | evaluation | not known | the moving average; batch norm's statistics taken anew |
 
 **Mixing.** `W[o, i] = sum_r M[o, i, r] B_r`. The bases B are trained; `M = gain * A u`, u the direction of the
