@@ -23,7 +23,7 @@ from edgekd.graph.model import Graph, read_model
 from edgekd.measure.statistics import bootstrap
 from edgekd.pipeline import Result, run
 from edgekd.schema.load import merge, parse
-from edgekd.schema.recipe import Recipe
+from edgekd.schema.recipe import FLOAT, Recipe
 from edgekd.schema.recipes import load_recipe
 from edgekd.schema.targets import find_target
 from edgekd.store import installed
@@ -79,7 +79,7 @@ def other_rounding(result: Result) -> dict[str, tuple[float, ...]]:
     task = bundled_task(bundle)
     out = {}
     for name, arm in manifest.arms.items():
-        if arm.method not in ("teach", "tune"):
+        if arm.method not in FLOAT:
             graph = Graph(read_model(bundle.path / arm.graph))
             run = partial(golden.run, graph, rounding="tfl_double")
             scores = score(name, task, graph.io, task.evalset(), partial(map, run))

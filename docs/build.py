@@ -7,8 +7,100 @@ from edgekd.schema.photonic import Photonic
 from edgekd.schema.recipe import Recipe
 from edgekd.schema.target import Board
 from edgekd.students.picosam3.teachers.base import TeacherConfig
+from edgekd.students.pqkd.config import ModelConfig
 
 TEXTS = {
+    "pqkd.md": (
+        ModelConfig,
+        """# PQKD
+
+A classifier whose convolutions are mixed by the clicks of a photonic circuit, after *Photonic quantum-enhanced
+knowledge distillation* ([arXiv:2603.14898](https://arxiv.org/abs/2603.14898)), with every control that tells what the
+photons do. The circuit is asked in training alone: what is deployed is an ordinary small network.
+
+    edgekd compress --student pqkd --target x86
+    edgekd compress pqkd --target x86 --set data.source=edgekd:sprites --set data.flip=true   # clothing
+    edgekd compress pqkd --target x86 --set data.source=mnist                                # a folder of idx files
+
+## What the paper tells, and what is ours
+
+The paper's code is not public. Its abstract was read, and a review that quotes the whole; nothing here reproduces its
+figures.
+
+| | the paper | ours |
+|---|---|---|
+| circuit | 16 modes, threshold detectors | 8 photons in every second mode, two loops of one bin, no phases |
+| features | two halves of 8 modes, 256 patterns each: 512 shares | neighbouring modes make a half |
+| smoothing | moving average, 0.9, optional | begins with the first vector |
+| convolution | R bases, mixed by a fixed linear map of the features | rank 4, a map of signs, of the direction alone |
+| networks | compact CNNs | 3 x 3 convolutions, batch norm, ReLU, pooling, a mean over the picture, a linear layer |
+| loss | labels blended with the teacher's shares at a temperature | 0.5 and 4 |
+| outer loop | 10 SPSA updates of the angles, then an epoch of Adam | gains, training pictures, an end at 60 % |
+| evaluation | not known | the moving average; batch norm's statistics taken anew |
+
+**Mixing.** `W[o, i] = sum_r M[o, i, r] B_r`. The bases B are trained; `M = gain * A u`, u the direction of the
+features, A a matrix of signs, which are bits of the counter-based generator Philox with the key (`mixing`, layer): A is
+made again wherever it is needed, in blocks. With u on a grid of 2^-24 all sums are of whole numbers, so that M is the
+same on any machine, bit for bit. As |u| = 1, numbers in M have the variance of He's initialisation with any source, and
+sources differ by nothing else.
+
+**Outer loop.** Every `refresh` steps: `updates` of the angles by SPSA (Spall 1998), then new features into the moving
+average. SPSA compares the loss of two settings on `proxy` training pictures, drawn anew for each update, never on
+pictures that test: a validation set in this place would be trained on. Both settings have shots of their own. Angles,
+average and mixing lie in the net's state, and randomness comes from (seed, step), so that a run that was cut off ends
+with the same weights.
+
+**After training** the student is folded: one ordinary convolution for each (`form = "dense"`), or a depthwise one by
+the bases and a 1 x 1 one that mixes (`factorised`), the same function; `auto` takes what multiplies less, which is the
+latter where R / outputs + R / 9 < 1. Multiplications are not time: depthwise convolutions are slow on many devices, so
+measure. Everything behind it, QAT, export, engines, works on the folded form.
+
+**The stored form**, `arms/NAME.stored.safetensors` in a bundle, holds bases, norms, head and the direction of the
+features; for the net of this recipe 7 kB, of which the direction, 512 numbers, is 2 kB.
+`edgekd.students.pqkd.stored.load_stored` makes the folded net of it, the same bits as the run's. It is smaller than the
+folded weights; what runs on the device is those.
+
+## The arms
+
+Every arm is trained for as many steps, on the same pictures, and all but the teacher with the same teacher.
+
+| arm | what it is | what a difference to `pqkd` tells |
+|---|---|---|
+| `teacher` | plain, twice as wide, labels alone | what is left to gain |
+| `plain` | ordinary convolutions of the same widths | what the few bases cost: as large once deployed |
+| `tiny` | a plain net of about as many numbers as the stored form | whether to store a small net instead |
+| `dictionary` | mixing trained like any weight | what not training it costs |
+| `pqkd` | features of 200 shots, angles trained | |
+| `exact` | features of infinitely many shots | what the noise of shots does |
+| `fixed` | angles stay as they were drawn | what training them does |
+| `gaussian` | one random vector in place of the features | what photons do that a random vector does not |
+| `constant` | all features the same | whether the features do anything |
+
+Compare these nets in FP32. PTQ keeps them as they are; QAT trains the folded weights on, which then are mixes of a few
+bases no longer, and may end above its own FP32 net: that is the gain of more trained numbers, not of photons.
+
+Photons help where `pqkd` beats `gaussian` and `constant` by more than seeds differ. One run is one seed, and its
+interval is that of the test pictures alone: train several seeds (`--set seed=1`) before you believe a difference, or
+`python benchmarks/pqkd.py`, which pairs them.
+
+Another net of your own beside them is an arm with `method = "control"`; a teacher is any arm that trains a float net,
+`teacher.source = "arm:NAME"`, see [recipes](recipes.md).
+
+## The device
+
+`model.photonic.source` names a [photonic device](photonic.md) by its descriptor; behind a colon stands another source
+than its own: `photonic-tbi:perceval`, `photonic-tbi:orca-rest`, `mine.toml`. What the descriptor says is part of a
+step's key. From a source that cannot be seeded a run cannot be repeated.
+
+## Data
+
+`edgekd:digits` (a cut of MNIST) and `edgekd:sprites` ship. Other data by path: a folder with the four idx files of
+MNIST or its like, gzipped or not; an `.npz` file with `x_train`, `y_train`, `x_test`, `y_test`, pictures
+(N, H, W) grey or (N, H, W, 3) in colour, and `classes` where classes have names. `deploy.shape` is their size.
+
+## The table `model`
+""",
+    ),
     "targets.md": (
         Board,
         """# Target descriptors
@@ -208,6 +300,22 @@ title = "FP32, labels alone"
 set = { "teacher.source" = "" }
 ```
 
+## An arm as teacher
+
+`source = "arm:NAME"` is the FP32 net of another arm of the run, with method `teach` or `control`: it is trained first,
+and answers in training, on the pictures as they are drawn. The student [`pqkd`](pqkd.md) learns so, and
+[one of your own](your-own-student.md) may. The arm that teaches clears its own teacher, or has another; a circle is
+refused.
+
+```toml
+[teacher]
+source = "arm:big"
+
+[arms.big]
+method = "control"
+set = { "model.widths" = [32, 64, 128], "teacher.source" = "" }
+```
+
 ## Asked once
 
 Before training the step `ask` puts every training instance's box to the teacher, a picture at a time, so that a picture
@@ -279,6 +387,9 @@ method = "qat"
 title = "int8, QAT without distillation"
 set = { "quantize.dfd" = 0.0 }
 ```
+
+One arm has the method `teach`: its FP32 net is what the others are compared to. More FP32 nets of the same run are
+arms with the method `control`, trained as their `set` says: a smaller net, another loss, a teacher.
 
 [How a network becomes integers](quantization.md) explains arithmetic, ranges, `quantize.keep`, the controls and
 `edgekd sensitivity`.

@@ -10,7 +10,7 @@ from edgekd.errors import MissingError, RequestError
 from edgekd.graph.images import data_digests
 from edgekd.schema.recipe import Recipe
 from edgekd.store import Key, step_key
-from edgekd.students.base import Learns
+from edgekd.students.base import Follows, Learns
 from edgekd.students.registry import Entry, find_student
 from edgekd.train.cache import Lesson, Record, Tick, check_same, contents, fill
 
@@ -44,12 +44,14 @@ def ask_of(entry: Entry, recipe: Recipe, data: Mapping[str, str]) -> Ask | None:
 
 
 def lesson_of(entry: Entry, recipe: Recipe) -> Lesson | None:
-    """The student's lesson. Raises RequestError where it learns from no teacher."""
+    """The student's lesson, None where no teacher outside is asked. Raises RequestError where it learns from none."""
     student = entry.make_student(recipe.model, recipe.data, recipe.seed)
-    if not isinstance(student, Learns):
-        message = f"the student `{recipe.name}` learns from no teacher outside"
+    learns, follows = isinstance(student, Learns), isinstance(student, Follows)
+    if not (follows if recipe.master is not None else learns or (follows and not recipe.taught)):
+        message = f"the student `{recipe.name}` learns from no {'teacher outside' if recipe.master is None else 'arm'}"
         raise RequestError(message, "leave the table `teacher` out")
-    return student.lesson(recipe.teacher)
+    lesson: Lesson | None = student.lesson(recipe.teacher)  # type: ignore[attr-defined]
+    return lesson
 
 
 def _files_here(lesson: Lesson) -> dict[str, str]:
@@ -67,5 +69,5 @@ def teach(recipe: Recipe, folder: Path, part: tuple[int, int], tick: Tick) -> tu
     own = recipe.model_copy(update={"teacher": recipe.teacher | {"cache": ""}})
     ask = ask_of(entry, own, data_digests(task.folders()))
     if ask is None:
-        raise RequestError("the recipe names no teacher", "name it: `--set teacher.source=NAME`")
+        raise RequestError("the recipe names no teacher outside", "name it: `--set teacher.source=NAME`")
     return ask, fill(ask.lesson, ask.record, folder, tick, part)

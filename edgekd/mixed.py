@@ -12,6 +12,7 @@ from edgekd.plan import Step, make_plan
 from edgekd.schema.recipe import Recipe
 from edgekd.schema.recipes import placed
 from edgekd.steps import learner, source_of
+from edgekd.students.base import deployed
 from edgekd.verify.scores import score
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def bench_of(bundle: Bundle, samples: int | None) -> tuple[Bench, int]:
     from edgekd.train.teach import load_weights
 
     torch.set_num_threads(1)  # single samples of small nets: more threads wait for each other
-    net, chosen = load_weights(student.build(), at[trained.needs[0]]), plan.task.evalset()[:samples]
+    net, chosen = load_weights(deployed(student), at[trained.needs[0]]), plan.task.evalset()[:samples]
 
     def measure(run: Any) -> float:
         return score("", plan.task, plan.io, chosen, partial(map, run)).mean(plan.task.metric)

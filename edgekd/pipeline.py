@@ -16,12 +16,13 @@ from edgekd.plan import Plan, check_key, make_plan
 from edgekd.report.html import write_report
 from edgekd.resources import sha256
 from edgekd.schema.load import parse_overrides
-from edgekd.schema.recipe import Recipe
+from edgekd.schema.recipe import FLOAT, Recipe
 from edgekd.schema.recipes import PARTS, bundled, load_recipe
 from edgekd.schema.target import Target
 from edgekd.schema.targets import find_target
 from edgekd.steps import build, check_untrained, notes_of
 from edgekd.store import Store, installed, write_atomic
+from edgekd.students.base import STORED
 from edgekd.students.registry import find_recipe
 from edgekd.train.cache import told
 from edgekd.verify.check import Verification, verify
@@ -183,9 +184,10 @@ def bundle_up(plan: Plan, at: dict[str, Path], out: Path) -> Path:
     for arm, exported in plan.exported.items():
         spec, graph = plan.recipe.arms[arm], f"arms/{arm}.onnx"
         shutil.copy(at[exported] / "graph.onnx", part / graph)
-        if arm in plan.trained and (curve := at[plan.trained[arm]] / "curve.json").exists():
-            shutil.copy(curve, part / "arms" / f"{arm}.curve.json")
-        simulated = spec.method not in ("teach", "tune") and plan.steps[plan.exported[arm]].arithmetic.simulated
+        for kept in ("curve.json", STORED) if arm in plan.trained else ():
+            if (file := at[plan.trained[arm]] / kept).exists():
+                shutil.copy(file, part / "arms" / f"{arm}.{kept}")
+        simulated = spec.method not in FLOAT and plan.steps[plan.exported[arm]].arithmetic.simulated
         title = (spec.title or arm) + ", simulated" * simulated
         arms[arm] = ArmRecord(title=title, method=spec.method, graph=graph)
     engines = {}

@@ -12,18 +12,18 @@ from pydantic import BaseModel
 
 from edgekd.asking import Ask, ask_of
 from edgekd.backends.registry import backend, is_installed, names
-from edgekd.errors import Problem, ProblemsError, gather
+from edgekd.errors import Problem, ProblemsError, RequestError, gather, nearest
 from edgekd.graph.answers import pictures
 from edgekd.graph.images import data_digests
 from edgekd.quantize.controls import TOOLS, left_out
 from edgekd.schema.base import digest
 from edgekd.schema.io import ImageInput, IoRecord
 from edgekd.schema.load import parse
-from edgekd.schema.recipe import Recipe
+from edgekd.schema.recipe import FLOAT, TAUGHT, Recipe
 from edgekd.schema.recipes import PARTS, arm_arithmetic, arm_recipe, bundled, is_own
 from edgekd.schema.target import Arithmetic, Target
 from edgekd.store import Key, step_key
-from edgekd.students.base import Sample, Task
+from edgekd.students.base import Refers, Sample, Task
 from edgekd.students.registry import Entry, find_student
 
 _WIRING = Path(__file__).parent / "steps.py"
@@ -42,6 +42,8 @@ class Step:
     arithmetic: Arithmetic
     ask: Ask | None = None
     """What a teacher outside is asked in this step."""
+    learns: str = ""
+    """The step that gives what this one learns from: a teacher's answers, or another arm's net."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,8 @@ def make_plan(recipe: Recipe, target: Target) -> Plan:
         gather(problems, "data", lambda: _check_shapes(task, recipe.deploy.shape, problems))
     for arm in recipe.arms:
         gather(problems, f"arms.{arm}", partial(_arm, recipe, arm, target))
+    if not problems:
+        gather(problems, "teacher", partial(_check_masters, recipe))
     asks = {} if problems or entry is None else _asks(recipe, target, entry, data, problems)
     compiles, notes = _compiles(target, problems)
     if problems or entry is None or task is None:
@@ -178,6 +182,26 @@ def _arm(recipe: Recipe, arm: str, target: Target) -> tuple[Recipe, Arithmetic]:
     return own, arm_arithmetic(own, arm, target.engine)
 
 
+def _check_masters(recipe: Recipe) -> bool:
+    """Arms that teach train a float net, and no line of them ends where it began. Raises RequestError."""
+    return all(_line(recipe, arm) for arm in recipe.arms)
+
+
+def _line(recipe: Recipe, arm: str) -> list[str]:
+    """The arm, the arm that teaches it, and so on."""
+    line = [arm]
+    while (name := arm_recipe(recipe, line[-1]).master) is not None:
+        if name not in recipe.arms:
+            raise RequestError(f"`source` names the arm `{name}`, which is none", nearest(name, list(recipe.arms)))
+        if (method := recipe.arms[name].method) not in TAUGHT:
+            raise RequestError(f"`source` names the arm `{name}`, which is `{method}`", f"one of {' or '.join(TAUGHT)}")
+        if name in line:
+            clear = f'`"teacher.source" = ""` in `arms.{name}.set`'
+            raise RequestError(f"the arm `{name}` would teach itself", f"let it have no teacher: {clear}")
+        line.append(name)
+    return line
+
+
 def _asks(
     recipe: Recipe, target: Target, entry: Entry, data: dict[str, str], problems: list[Problem]
 ) -> dict[str, Ask | None]:
@@ -200,22 +224,19 @@ def _add_steps(plan: Plan, asks: dict[str, Ask | None]) -> None:
             plan.notes.append(why)
             continue
         recipe, arithmetic = _arm(plan.recipe, arm, plan.target)
-        asked: tuple[str, ...] = ()
-        if ask := asks.get(arm):
-            asked = (plan.add(Step(f"ask {arm}", ask.key, (), recipe, arithmetic, ask)),)
-        key = _train_key(plan, "teach", recipe, None, [plan.steps[name].key for name in asked])
-        teach = trained = plan.add(Step(f"teach {arm}", key, asked, recipe, arithmetic))
+        teach = trained = _teach(plan, arm, asks)
+        needs, learns = (teach, *plan.steps[teach].needs), plan.steps[teach].learns
         if spec.method in TOOLS:
             key = _export_key(plan, recipe, None, plan.steps[teach].key)
-            float_graph = plan.add(Step(f"export {arm}", key, (teach,), recipe, arithmetic))
-            key = _control_key(plan, spec.method, recipe, arithmetic, plan.steps[float_graph].key)
-            needs = (teach, float_graph, *asked)
-            plan.exported[arm] = plan.add(Step(f"{spec.method} {arm}", key, needs, recipe, arithmetic))
+            graph = plan.add(Step(f"export {arm}", key, (teach,), recipe, arithmetic))
+            key = _control_key(plan, spec.method, recipe, arithmetic, plan.steps[graph].key)
+            needs = (teach, graph, *needs[1:])
+            plan.exported[arm] = plan.add(Step(f"{spec.method} {arm}", key, needs, recipe, arithmetic, learns=learns))
             continue
-        counts = None if spec.method in ("teach", "tune") else arithmetic
-        if spec.method != "teach":
+        counts = None if spec.method in FLOAT else arithmetic
+        if spec.method not in TAUGHT:
             key = _train_key(plan, spec.method, recipe, counts, [plan.steps[teach].key])
-            trained = plan.add(Step(f"{spec.method} {arm}", key, (teach, *asked), recipe, arithmetic))
+            trained = plan.add(Step(f"{spec.method} {arm}", key, needs, recipe, arithmetic, learns=learns))
         key = _export_key(plan, recipe, counts, plan.steps[trained].key)
         plan.trained[arm] = trained
         plan.exported[arm] = plan.add(Step(f"export {arm}", key, (trained,), recipe, arithmetic))
@@ -223,6 +244,19 @@ def _add_steps(plan: Plan, asks: dict[str, Ask | None]) -> None:
     for job in plan.compiles:
         key = _compile_key(job, plan.target.arithmetic.rounding, [plan.steps[name].key for name in graphs])
         plan.add(Step(f"compile {job.name}", key, graphs, plan.recipe, plan.target.arithmetic))
+
+
+def _teach(plan: Plan, arm: str, asks: dict[str, Ask | None]) -> str:
+    """The step that trains the arm's float net, after what it learns from."""
+    recipe, arithmetic = _arm(plan.recipe, arm, plan.target)
+    learns = ""
+    if ask := asks.get(arm):
+        learns = plan.add(Step(f"ask {arm}", ask.key, (), recipe, arithmetic, ask))
+    elif recipe.master is not None:
+        learns = _teach(plan, recipe.master, asks)
+    needs = (learns,) if learns else ()
+    key = _train_key(plan, "teach", recipe, None, [plan.steps[name].key for name in needs])
+    return plan.add(Step(f"teach {arm}", key, needs, recipe, arithmetic, learns=learns))
 
 
 def _integers(arithmetic: Arithmetic | None) -> dict[str, Any]:
@@ -234,6 +268,7 @@ def _train_key(plan: Plan, method: str, recipe: Recipe, arithmetic: Arithmetic |
     config = {
         "student": bundled(recipe).student,
         "model": recipe.model,
+        "referred": _referred(plan, recipe),
         "data": recipe.data,
         "teacher": {name: value for name, value in recipe.teacher.items() if recipe.taught and name != "cache"},
         "digests": plan.data,
@@ -245,6 +280,11 @@ def _train_key(plan: Plan, method: str, recipe: Recipe, arithmetic: Arithmetic |
     room = "edgekd.quantize.methods" if arithmetic else "edgekd.train.teach"
     code, files = [room, *plan.entry.code("student")], [_WIRING, *plan.entry.files("student").values()]
     return step_key(method, config, needs, code=code, files=files, packages=TRAINING)
+
+
+def _referred(plan: Plan, recipe: Recipe) -> dict[str, Any]:
+    student = plan.entry.make_student(recipe.model, recipe.data, recipe.seed)
+    return student.referred() if isinstance(student, Refers) else {}
 
 
 def _export_key(plan: Plan, recipe: Recipe, arithmetic: Arithmetic | None, trained: Key) -> Key:

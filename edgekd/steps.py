@@ -27,6 +27,7 @@ from edgekd.quantize.controls import TOOLS, at_shape
 from edgekd.schema.io import IoRecord
 from edgekd.schema.recipe import Recipe
 from edgekd.store import write_atomic
+from edgekd.students.base import Folds, Steers, deployed
 from edgekd.train.cache import fill
 from edgekd.verify.check import read_probes
 from edgekd.verify.records import IO_FILE
@@ -46,11 +47,11 @@ def check_untrained(plan: Plan, part: Path) -> None:
 
     shipped = plan.shipped
     student = _student(plan, shipped.recipe)
-    net = student.build()
+    net = deployed(student)
     small = student.inputs(student.batch(0, shipped.recipe.quantize.batch))
-    trained, deployed = capture(net, small), capture(net, example(plan.io))
-    check_record(plan.io, len(small), deployed.gives)
-    same_graph(trained, deployed)
+    trained, final = capture(net, small), capture(net, example(plan.io))
+    check_record(plan.io, len(small), final.gives)
+    same_graph(trained, final)
     for path in student.taps:
         trained.tap(path)
     keep = shipped.recipe.quantize.keep
@@ -108,14 +109,10 @@ def train(plan: Plan, kind: str, step: Step, at: dict[str, Path], part: Path, ti
     torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
     student = learner(plan, step, at)
-    net = student.build()
     if kind == "teach":
-        t = recipe.train
-        train_float(net, lambda model, b: student.loss(model(*student.inputs(b)), b),
-                    lambda i: student.batch(i, t.batch), steps=t.steps, lr=t.lr, weight_decay=t.weight_decay,
-                    warmup=t.warmup, folder=part, tick=tick, precision=t.precision)  # fmt: skip
+        teach(student, recipe, part, tick)
         return
-    load_weights(net, at[step.needs[0]])
+    net = load_weights(deployed(student), at[step.needs[0]])
     source = source_of(plan, recipe, student)
     if kind == "tune":
         train_float(net, lambda model, b: student.loss(model(*student.inputs(b)), b), source.batches, steps=q.steps,
@@ -124,8 +121,20 @@ def train(plan: Plan, kind: str, step: Step, at: dict[str, Path], part: Path, ti
     if kind == "ptq":
         ptq(net, source, step.arithmetic, q, part)
     else:
-        teacher = load_weights(student.build(), at[step.needs[0]])
+        teacher = load_weights(deployed(student), at[step.needs[0]])
         qat(net, teacher, source, step.arithmetic, q, part, tick)
+
+
+def teach(student: Any, recipe: Recipe, part: Path, tick: Tick) -> None:
+    """The float net, steered where its student steers, folded where it folds."""
+    from edgekd.train.teach import train_float
+
+    t, net = recipe.train, student.build()
+    train_float(net, lambda model, b: student.loss(model(*student.inputs(b)), b), lambda i: student.batch(i, t.batch),
+                steps=t.steps, lr=t.lr, weight_decay=t.weight_decay, warmup=t.warmup, folder=part, tick=tick,
+                precision=t.precision,
+                at_step=(lambda i: student.steer(net, i, t.steps)) if isinstance(student, Steers) else lambda i: None,
+                fold=(lambda trained: student.fold(trained, part)) if isinstance(student, Folds) else None)  # fmt: skip
 
 
 def source_of(plan: Plan, recipe: Recipe, student: Any) -> Source:
@@ -149,7 +158,7 @@ def control(plan: Plan, method: str, step: Step, at: dict[str, Path], part: Path
 
     torch.set_num_threads(step.recipe.threads)
     student = learner(plan, step, at)
-    net = load_weights(student.build(), at[step.needs[0]])
+    net = load_weights(deployed(student), at[step.needs[0]])
     batches = calibration_batches(source_of(plan, step.recipe, student), step.recipe.quantize)
     small = export_float(net, plan.io.at([tuple(x.shape) for x in batches[0]]))
     feeds = [{spec.name: x.contiguous().numpy() for spec, x in zip(plan.io.inputs, xs, strict=True)} for xs in batches]
@@ -166,10 +175,9 @@ def export(plan: Plan, arm: str, step: Step, trained: Path, part: Path) -> None:
 
     from edgekd.quantize.export import export_float, export_quantized, trained_codes
     from edgekd.quantize.methods import load_quantizers
-    from edgekd.train.teach import load_weights
 
     torch.set_num_threads(step.recipe.threads)
-    net = load_weights(_student(plan, step.recipe).build(), trained)
+    net = trained_net(plan, step.recipe, trained)
     samples = [plan.task.encode(s.raw, plan.io) for s in plan.task.evalset()[: step.recipe.deploy.probes]]
     tensors = [tuple(torch.from_numpy(x[spec.name]) for spec in plan.io.inputs) for x in samples]
     if plan.recipe.arms[arm].method not in ("ptq", "qat"):
@@ -238,12 +246,22 @@ def compile_engine(plan: Plan, job: Compile, at: dict[str, Path], part: Path) ->
 
 
 def learner(plan: Plan, step: Step, at: Mapping[str, Path]) -> Any:
-    """The student of a step that draws batches, with the answers of its teacher outside where it has one."""
-    student = _student(plan, step.recipe)
-    for name in step.needs:
-        if plan.steps[name].ask:
-            student.learn(step.recipe.teacher, at[name])
+    """The student of a step that draws batches, with its teacher: another arm's net, or answers of one outside."""
+    student: Any = _student(plan, step.recipe)
+    if step.learns:
+        source, folder = plan.steps[step.learns], at[step.learns]
+        if source.ask:
+            student.learn(step.recipe.teacher, folder)
+        else:
+            student.follow(step.recipe.teacher, trained_net(plan, source.recipe, folder).eval().requires_grad_(False))
     return student
+
+
+def trained_net(plan: Plan, recipe: Recipe, folder: Path) -> Any:
+    """The net in its deployed form with the weights of a finished step."""
+    from edgekd.train.teach import load_weights
+
+    return load_weights(deployed(_student(plan, recipe)), folder)
 
 
 def _student(plan: Plan, recipe: Recipe) -> Any:

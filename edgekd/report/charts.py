@@ -13,14 +13,18 @@ import numpy as np
 _INK = "#010203"  # stands for the page's text colour until the SVG is written
 COLORS = ("#3b82f6", "#f59e0b", "#10b981", "#ef4444", "#8b5cf6", "#64748b")
 
+STYLES = ("-", "--", ":")
+"""Of lines: where colours come again."""
+
 
 def curves(series: Mapping[str, Sequence[float]], ylabel: str) -> str:
     """Lines over training steps, logarithmic, each smoothed over 2 % of its steps."""
     figure, axes = _figure(ylabel, "step")
-    for color, (name, values) in zip(COLORS * 9, series.items(), strict=False):
+    for i, (name, values) in enumerate(series.items()):
+        color, style = COLORS[i % len(COLORS)], STYLES[i // len(COLORS) % len(STYLES)]
         width = max(1, len(values) // 50)
         smooth = np.convolve(values, np.full(width, 1 / width), "valid")
-        axes.plot(np.arange(len(smooth)) + width, smooth, label=name, color=color, linewidth=1.6)
+        axes.plot(np.arange(len(smooth)) + width, smooth, label=name, color=color, linestyle=style, linewidth=1.6)
     axes.set_yscale("log")
     low, high = axes.get_ylim()
     axes.yaxis.set_major_formatter("{x:.3g}")

@@ -19,6 +19,7 @@ from edgekd.graph.masks import COLORS, MISSED, TOO_MUCH, TRUE, Color
 from edgekd.graph.model import Graph, read_model
 from edgekd.report.charts import curves, differences, means
 from edgekd.report.devices import devices, rows
+from edgekd.schema.recipe import TAUGHT
 from edgekd.store import write_atomic
 from edgekd.students.base import Task, title_of, unit_of
 from edgekd.students.registry import bundled_task
@@ -147,9 +148,10 @@ def _charts(bundle: Bundle, latest: Figures, task: Task) -> Iterator[tuple[str, 
     for name, arm in arms.items():
         path = bundle.path / "arms" / f"{name}.curve.json"
         for part, values in json.loads(path.read_text(encoding="utf-8")).items() if path.exists() else ():
-            kind = "distillation" if part != "task" else "teacher" if name == teacher else "students"
+            kind = "distillation" if part != "task" else "teacher" if arm.method in TAUGHT else "students"
             found[kind][arm.title if part == "task" else f"{arm.title}, {part}"] = values
-    titles = {"teacher": "Training of the FP32 net", "students": "Training from it on",
+    several = "s" * any(arm.method == "control" for arm in arms.values())
+    titles = {"teacher": f"Training of the FP32 net{several}", "students": "Training from it on",
               "distillation": "Distillation losses, as weighted"}  # fmt: skip
     for kind, series in found.items():
         if series:

@@ -9,6 +9,11 @@ from pydantic import Field, model_validator
 
 from edgekd.schema.base import Strict
 
+TAUGHT = ("teach", "control")
+"""Methods of arms that train an FP32 net of their own."""
+FLOAT = (*TAUGHT, "tune")
+"""Methods of arms whose nets stay float."""
+
 
 class Train(Strict):
     """A float training phase."""
@@ -51,8 +56,9 @@ class Quantize(Strict):
 class Arm(Strict):
     """A named variation. Steps that do not differ are shared with the other arms."""
 
-    method: Literal["teach", "tune", "ptq", "qat", "ptq-nncf", "ptq-onnxruntime"] = Field(
-        description="`teach`: the FP32 net; `tune`: FP32 trained as long as QAT; `ptq`: calibrated only; `qat`; "
+    method: Literal["teach", "control", "tune", "ptq", "qat", "ptq-nncf", "ptq-onnxruntime"] = Field(
+        description="`teach`: the FP32 net, to which the others are compared; `control`: another FP32 net, trained as "
+        "its `set` says; `tune`: FP32 trained as long as QAT; `ptq`: calibrated only; `qat`; "
         "`ptq-nncf`, `ptq-onnxruntime`: quantized by that tool, a control where it is installed."
     )
     title: str = Field("", description="Name shown in tables.")
@@ -119,8 +125,8 @@ class Recipe(Strict):
     data: dict[str, Any] = Field(default_factory=dict, description="The task's own settings.")
     teacher: dict[str, Any] = Field(
         default_factory=dict,
-        description="The student's own settings of a teacher outside; without a `source`: none. A `cache` is a folder "
-        "that `edgekd teach` filled.",
+        description='The student\'s own settings of a teacher; without a `source`: none. `source = "arm:NAME"` is the '
+        "FP32 net of another arm, others lie outside: a `cache` is a folder that `edgekd teach` filled.",
     )
     train: Train = Field(description="The FP32 net; its frozen copy teaches the quantized one.")
     quantize: Quantize = Field(description="Training in the target's arithmetic, and the PTQ control.")
@@ -154,5 +160,11 @@ class Recipe(Strict):
 
     @property
     def taught(self) -> bool:
-        """Whether a teacher outside is named."""
+        """Whether a teacher is named."""
         return bool(self.teacher.get("source"))
+
+    @property
+    def master(self) -> str | None:
+        """The arm that teaches, where `teacher.source` is `arm:NAME`."""
+        kind, _, name = str(self.teacher.get("source", "")).partition(":")
+        return name if kind == "arm" else None

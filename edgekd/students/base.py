@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from edgekd.train.cache import Lesson
 
+STORED = "stored.safetensors"
+"""What a student that folds may leave: what its deployed net can be made of again, smaller than that."""
 Arrays = dict[str, NDArray[Any]]
 Raw = NDArray[np.uint8] | dict[str, NDArray[np.uint8]]
 """A picture, (H, W, 3) or grey (H, W); of a network with several inputs, one by each input's name."""
@@ -140,6 +142,42 @@ class Student(Protocol):
         """The task's loss; `outputs` is what the network gives, a Tensor or a tuple of them."""
 
 
+def deployed(student: Student) -> nn.Module:
+    """The network in the form that is deployed, with fresh weights."""
+    return student.deployed() if isinstance(student, Folds) else student.build()
+
+
+@runtime_checkable
+class Folds(Protocol):
+    """What a student may have beside: its network is trained in another form than it is deployed in.
+
+    Whatever comes after the float training works on the deployed form.
+    """
+
+    def deployed(self) -> nn.Module:
+        """The deployed form with fresh weights."""
+
+    def fold(self, net: nn.Module, folder: Path) -> nn.Module:
+        """The trained net, which `build` made, in its deployed form; what else is worth keeping goes into `folder`."""
+
+
+@runtime_checkable
+class Steers(Protocol):
+    """What a student may have beside: it changes its net between the steps of the float training."""
+
+    def steer(self, net: nn.Module, step: int, steps: int) -> None:
+        """Called before each step, with the net on its device. What changes lies in the net's state, and randomness
+        comes from (seed, step) alone, so that a resumed run ends the same."""
+
+
+@runtime_checkable
+class Refers(Protocol):
+    """What a student may have beside: settings that name what is kept elsewhere, a device's descriptor for example."""
+
+    def referred(self) -> dict[str, Any]:
+        """JSON: what they name; it is part of the key of every step that trains."""
+
+
 @runtime_checkable
 class Learns(Protocol):
     """What a student may have beside: it learns from a teacher outside, which the recipe's table `teacher` names."""
@@ -149,3 +187,14 @@ class Learns(Protocol):
 
     def learn(self, teacher: dict[str, Any], cache: Path) -> None:
         """Use the answers in this folder from now on. Raises MissingError or RequestError where they are not whole."""
+
+
+@runtime_checkable
+class Follows(Protocol):
+    """What a student may have beside: it learns from another arm's net, which `teacher.source = "arm:NAME"` names."""
+
+    def lesson(self, teacher: dict[str, Any]) -> Lesson | None:
+        """None where an arm teaches. Raises ProblemsError where the table `teacher` is wrong."""
+
+    def follow(self, teacher: dict[str, Any], net: nn.Module) -> None:
+        """Learn from this trained net, frozen and in its deployed form, from now on."""

@@ -26,7 +26,7 @@ class Entry:
     @property
     def package(self) -> str:
         """The package that holds the student."""
-        return self.task.partition(":")[0].rpartition(".")[0]
+        return self.student.partition(":")[0].rpartition(".")[0]
 
     @property
     def recipes(self) -> dict[str, Path]:
@@ -68,9 +68,14 @@ STUDENTS = {
         student="edgekd.students.qdr.training:RestorationStudent",
     ),
     "classifier": Entry(
-        about="small separable classifier of grey pictures: clothing that ships, or digits of a file of yours",
+        about="small separable classifier of pictures: clothing that ships, or digits of a file of yours",
         task="edgekd.students.classifier.task:ClassifyTask",
         student="edgekd.students.classifier.training:ClassifierStudent",
+    ),
+    "pqkd": Entry(
+        about="PQKD: a classifier whose convolutions are mixed by a photonic circuit's clicks, with every control",
+        task="edgekd.students.classifier.task:ClassifyTask",
+        student="edgekd.students.pqkd.training:PqkdStudent",
     ),
     "picosam3": Entry(
         about="PicoSAM3: segments what a box holds, small enough to run inside a camera sensor",

@@ -62,16 +62,16 @@ class SimpleStudent(SimpleTask):
         super().__init__(data, seed)
         self.model = model
 
-    def batch(self, step: int, size: int) -> dict[str, Tensor]:
-        """`size` samples stacked by name, each with a generator of (seed, step, number); inputs encoded as deployed,
-        but of the size they have.
+    def batch(self, step: int, size: int, stream: int = 0) -> dict[str, Tensor]:
+        """`size` samples stacked by name, each with a generator of (seed, stream, step, number); inputs encoded as
+        deployed, but of the size they have. Streams beside 0 are for what is not trained on.
 
         Raises RequestError where samples lack a name or differ in shape.
         """
         import torch
 
         io = self.io(ANY).unresized()
-        rows = [self.sample(np.random.default_rng([self.seed, 0, step, i])) for i in range(size)]
+        rows = [self.sample(np.random.default_rng([self.seed, stream, step, i])) for i in range(size)]
         wanted = dict.fromkeys([*(spec.name for spec in io.inputs), *(name for row in rows for name in row)])
         out = {name: torch.from_numpy(_stack(name, rows)) for name in wanted}
         encoded = [self.encode({spec.name: row[spec.name] for spec in io.inputs}, io) for row in rows]

@@ -40,17 +40,17 @@ class Pool(nn.Module):
 
 
 class ClassifierNet(nn.Module):
-    """Grey picture in, logits out: (N, 1, H, W) in [-1, 1] to (N, classes)."""
+    """Picture in, logits out: (N, channels, H, W) in [-1, 1] to (N, classes)."""
 
-    def __init__(self, width: int, classes: int) -> None:
+    def __init__(self, width: int, classes: int, channels: int = 1) -> None:
         super().__init__()
-        self.stem = nn.Sequential(conv(1, width, 3), nn.ReLU())
+        self.stem = nn.Sequential(conv(channels, width, 3), nn.ReLU())
         widths = (width, 2 * width, 2 * width, 4 * width, 4 * width)
         self.blocks = nn.Sequential(*(Separable(a, b) for a, b in pairwise(widths)))
         self.pool = Pool()
         self.head = nn.Linear(4 * width, classes)
 
     def forward(self, image: Tensor) -> Tensor:
-        """(N, 1, H, W) to (N, classes)."""
+        """(N, channels, H, W) to (N, classes)."""
         logits: Tensor = self.head(self.pool(self.blocks(self.stem(image))))
         return logits

@@ -72,7 +72,7 @@ def test_arrays_of_a_file(tmp_path):
     ("changes", "words"),
     [
         ({"y_test": None}, "has no array y_test"),
-        ({"x_train": np.zeros((4, 28, 28, 3), np.uint8)}, "`x_train` of"),
+        ({"x_train": np.zeros((4, 28, 28, 2), np.uint8)}, "`x_train` of"),
         ({"x_test": np.zeros((8, 28, 28))}, "is not (N, H, W) uint8"),
         ({"x_test": np.zeros((8, 28, 27), np.uint8)}, "another size than `x_train`"),
         ({"y_train": np.arange(39) % 4}, "int64 [39], not 40 classes"),

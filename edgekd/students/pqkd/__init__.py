@@ -1,0 +1,1 @@
+"""PQKD: a small classifier whose convolutions are mixed by the clicks of a photonic circuit."""
