@@ -28,8 +28,8 @@ TINY = (
     "train.steps=80",
     "quantize.steps=12",
     "quantize.calibration.batches=2",
-    "data.crop=128",
-    "deploy.shape=[128, 128]",
+    "data.crop=64",
+    "deploy.shape=[64, 64]",
     "gates.min_gain=2",
     "gates.min_retained=0.9",
     "threads=1",
@@ -80,9 +80,9 @@ TINY_SEGMENTER = (
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_small_picture() -> None:
-    """A quarter of a Kodak picture: four evaluation crops."""
+    """A piece of a Kodak picture: four evaluation crops."""
     EVAL.mkdir(parents=True, exist_ok=True)
-    picture = read_picture(find_folder("edgekd:kodak") / "kodim11.png")[128:384, 256:512]
+    picture = read_picture(find_folder("edgekd:kodak") / "kodim11.png")[128:256, 256:384]
     mine = EVAL.parent / f"pier-{os.getpid()}.png"  # several workers do this at once
     Image.fromarray(picture).save(mine)
     mine.replace(EVAL / "pier.png")
