@@ -67,4 +67,4 @@ def test_a_shard_is_one_of_several(shard):
 def test_a_mistake_ends_without_a_traceback(cli):
     done = cli("teach", "picosam3", "--out", "cache")
     assert done.returncode == 2
-    assert done.stderr == ("error: the recipe names no teacher\nhint: name it: `--set teacher.source=NAME`\n")
+    assert done.stderr == ("error: the recipe names no teacher outside\nhint: name it: `--set teacher.source=NAME`\n")
