@@ -15,7 +15,7 @@ test: $(VENV)/ready sshd
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 2
 
 # torch first and alone: on machines without a GPU its CPU build, which a tenth of the others' size suffices for.
 $(VENV)/ready: pyproject.toml constraints.txt

@@ -175,7 +175,7 @@ values (`jitter`) and wander (`drift`) every `hold` shots; these two have sample
 | `exact` | the limit of infinitely many shots, with all imperfections but moving angles | no | not needed |
 | `gaussian` | control: a random vector | no | yes |
 | `constant` | control: every bin of a half the same | no | not needed |
-| `perceval` | shots by Perceval's sampler, ideal circuits alone | yes | yes, see below |
+| `perceval` | shots by Perceval's sampler, ideal circuits alone | yes | no, see below |
 | `orca-rest` | what a service behind HTTP answers, hardware or not | yes | no |
 
 **`gaussian`** tells whether the patterns matter or any numbers would do. It is normally distributed, with the same mean
@@ -189,8 +189,8 @@ sees noise. **`constant`** has the mean, and no spread. Both are ours.
 
 **`perceval`** runs in an environment of its own: `edgekd fetch perceval --accept-licence`. Perceval is under MIT, but
 the binary that it needs, exqalibur, is closed and under CC BY-NC-ND 4.0: no commercial use. It is never imported and
-never required. Its process takes seconds to start and stays up; the same seed gave the same clicks in the version
-locked here.
+never required. Its process takes seconds to start and stays up. The seed is passed on, but its sampler does not always
+give the same clicks for it: a run with this source cannot be repeated bit for bit.
 
 **`orca-rest`** submits to a service and waits:
 

@@ -92,9 +92,9 @@ def test_killed_in_training_and_in_compile_ends_the_same(tmp_path: Path):
     """kill -9 while the teacher trains, again while an engine is compiled: every file equals the undisturbed run's."""
     short = [pair for pair in TINY_CLASSIFIER if not pair.startswith("train.steps")]
     overrides = (*short, "train.steps=300")  # some seconds, so that there is a checkpoint
-    whole = edgekd.compress("classifier", "x86", overrides=overrides, out=tmp_path / "whole")
+    whole = edgekd.compress("classifier", "x86:onnxruntime", overrides=overrides, out=tmp_path / "whole")
     out = tmp_path / "killed"
-    args = ["compress", "classifier", "--target", "x86", "--out", str(out)]
+    args = ["compress", "classifier", "--target", "x86:onnxruntime", "--out", str(out)]
     args += [part for pair in overrides for part in ("--set", pair)]
     kill_when(args, "teach-*.part/checkpoint.pt", out)
     assert not list((out / ".store").glob("teach-*/weights.safetensors")) or list(out.glob(".store/teach-*.part"))

@@ -51,7 +51,7 @@ class Perceval:
         return histogram(self.sample(angles, shots, seed), self.interleaved)
 
     def sample(self, angles: Floats, shots: int, seed: tuple[int, ...]) -> Clicks:
-        """(shots, modes) by its Clifford-Clifford sampler, the same for the same seed in a process that just began.
+        """(shots, modes) by its Clifford-Clifford sampler, which gets the seed but does not always repeat itself.
 
         Raises RequestError for a wrong request, MissingError where the process ends.
         """
