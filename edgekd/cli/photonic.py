@@ -60,11 +60,11 @@ def features(
 ) -> None:  # fmt: skip
     """Give out the vector of features: shares of the patterns of each half of the modes."""
     from edgekd.cli import console
-    from edgekd.photonic.sources.registry import open_source
+    from edgekd.photonic.sources.registry import features_of, open_source
 
     found = _found(device, set_, shots)
     source, given = open_source(found), _angles(angles, random, found)
-    vector = _vector(source.features(given, found.shots, (seed,)), found)
+    vector = features_of(source, found, given, found.shots, (seed,))
     if out:
         _write(out, vector, vector.tolist())
     told = _told(found, source, given, seed)
@@ -134,18 +134,6 @@ def _angles(file: Path | None, seed: int | None, device: Photonic) -> Floats:
         wrong = "no angles are given" if file is None else f"both `{file}` and `--random {seed}` are given"
         raise RequestError(wrong, "a file, `.npy` or `.json`, or `--random SEED`")
     return read_angles(file) if file is not None else random_angles(device, seed or 0)
-
-
-def _vector(features: Any, device: Photonic) -> Floats:
-    """What a source gave; a person's own may give something else."""
-    import numpy as np
-
-    from edgekd.errors import RequestError
-
-    vector, length = np.asarray(features, float), 2 << len(device.circuit.photons) // 2
-    if vector.shape != (length,):
-        raise RequestError(f"`{device.source}` gives {list(vector.shape)} features of {length}", "mend the source")
-    return vector
 
 
 def _write(out: Path, array: Any, plain: Any) -> None:

@@ -15,13 +15,17 @@ from edgekd.photonic.noise import Imperfections
 
 
 @dataclass(frozen=True)
-class Simulator:
-    """Shots of the exact simulator, a `ClickSource`; index tables are kept from call to call."""
+class Simulated:
+    """What is simulated."""
 
     circuit: Circuit
     imperfections: Imperfections = noise.NONE
     interleaved: bool = False
     """Whether every second mode, not neighbours, forms a half."""
+
+
+class Simulator(Simulated):
+    """Shots of the exact simulator, a `ClickSource`; index tables are kept from call to call."""
 
     def sample(self, angles: Floats, shots: int, seed: tuple[int, ...]) -> Clicks:
         """(shots, modes). Raises RequestError for wrong angles, shots or seed, or too large a circuit."""
@@ -32,14 +36,8 @@ class Simulator:
         return histogram(self.sample(angles, shots, seed), self.interleaved)
 
 
-@dataclass(frozen=True)
-class Exact:
+class Exact(Simulated):
     """What the histogram of infinitely many shots would be, a `FeatureSource`; neither shots nor seed matter."""
-
-    circuit: Circuit
-    imperfections: Imperfections = noise.NONE
-    interleaved: bool = False
-    """Whether every second mode, not neighbours, forms a half."""
 
     def features(self, angles: Floats, shots: int, seed: tuple[int, ...]) -> Floats:
         """(2 * 2^(modes / 2),). Raises RequestError for wrong angles, too large a circuit, or unsteady angles."""

@@ -9,9 +9,11 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edgekd.errors import MissingError, RequestError, last_line, nearest
 from edgekd.photonic.base import FeatureSource
-from edgekd.photonic.circuit import Circuit
+from edgekd.photonic.circuit import Circuit, Floats
 from edgekd.schema.base import Strict
 from edgekd.schema.load import parse
 from edgekd.schema.photonic import Photonic
@@ -49,6 +51,14 @@ def open_source(device: Photonic) -> FeatureSource:
     options = parse(getattr(made, "Options", NoOptions), given, f"options.{device.source}")
     source: FeatureSource = made(device, options)
     return source
+
+
+def features_of(source: FeatureSource, device: Photonic, angles: Floats, shots: int, seed: tuple[int, ...]) -> Floats:
+    """A vector of features (2 * 2^(modes / 2),). Raises RequestError where a person's own source gives another."""
+    found, length = np.asarray(source.features(angles, shots, seed), float), 2 << len(device.circuit.photons) // 2
+    if found.shape != (length,):
+        raise RequestError(f"`{device.source}` gives {list(found.shape)} features of {length}", "mend the source")
+    return found
 
 
 def opener(name: str) -> Any:

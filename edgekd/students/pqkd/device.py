@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
-from edgekd.photonic.base import FeatureSource
-from edgekd.photonic.sources.registry import circuit_of, open_source
+from edgekd.photonic.circuit import Floats
+from edgekd.photonic.sources.registry import circuit_of, features_of, open_source
 from edgekd.schema.photonic import find_photonic
 from edgekd.students.pqkd.config import Photonic
 
@@ -17,9 +15,13 @@ class Device:
         self.described = find_photonic(config.source)
         self.shots = config.shots or self.described.shots
         self.circuit = circuit_of(self.described)
-        self.source = open_source(self.described)
+        self._source = open_source(self.described)
 
-    @cached_property
-    def exact(self) -> FeatureSource:
-        """The same circuit without the noise of shots."""
-        return open_source(self.described.model_copy(update={"source": "exact"}))
+    def features(self, angles: Floats, shots: int, seed: tuple[int, ...]) -> Floats:
+        """Of a number of shots. Raises RequestError where a source of a person's own gives something else."""
+        return features_of(self._source, self.described, angles, shots, seed)
+
+    def exact(self, angles: Floats) -> Floats:
+        """Of the same circuit without the noise of shots."""
+        device = self.described.model_copy(update={"source": "exact"})
+        return features_of(open_source(device), device, angles, 1, (0,))

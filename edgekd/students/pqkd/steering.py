@@ -56,13 +56,13 @@ class Steering:
         """The features of the net that is evaluated."""
         photonic, angles = self.config.photonic, numbers(_state(net).angles)
         if photonic.evaluate == "exact":
-            self._set(net, angles, self.device.exact.features(angles, 1, (self.seed, FINAL)))
+            self._set(net, angles, self.device.exact(angles))
         elif photonic.evaluate == "shots":
             shots = photonic.evaluate_shots
-            self._set(net, angles, self.device.source.features(angles, shots, (self.seed, FINAL)))
+            self._set(net, angles, self.device.features(angles, shots, (self.seed, FINAL)))
 
     def _features(self, angles: Floats, *stream: int) -> Floats:
-        return self.device.source.features(angles, self.device.shots, (self.seed, *stream))
+        return self.device.features(angles, self.device.shots, (self.seed, *stream))
 
     def _loss(self, net: CompactNet, k: int, angles: Floats, side: int) -> float:
         """Proxy loss at a setting, by the raw features of one feature vector: an average would hide what it does."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from edgekd.errors import EdgekdError, ProblemsError
+from edgekd.errors import EdgekdError, ProblemsError, RequestError
 from edgekd.pipeline import resolve
 from edgekd.plan import make_plan
 from edgekd.schema.load import merge, nest
@@ -104,11 +104,22 @@ def test_the_moving_average(recipe):
     net = made.build()
     for step in range(5):
         made.steer(net, step, 9)
-    source, angles = made.device.source, net.photonic.angles.numpy()
-    a, b, c = (source.features(angles, 50, (0, 1, number)) for number in range(3))
+    angles = net.photonic.angles.numpy()
+    a, b, c = (made.device.features(angles, 50, (0, 1, number)) for number in range(3))
     wanted = 0.75 * (0.75 * a + 0.25 * b) + 0.25 * c
     np.testing.assert_allclose(net.photonic.features.numpy(), wanted, rtol=1e-12)
     assert not np.array_equal(a, b)
+
+
+def test_features_of_another_length_are_told(recipe, device, tmp_path):
+    """From a source of a person's own, before they mix anything."""
+    (tmp_path / "short.py").write_text(
+        "class Short:\n    def __init__(self, device, options):\n        self.circuit = None\n"
+        "    def features(self, angles, shots, seed):\n        return [1.0] * 5\n"
+    )
+    made = student(recipe, **{"photonic.source": f"{device}:{tmp_path / 'short.py'}:Short"})
+    with pytest.raises(RequestError, match=r"gives \[5\] features of 8"):
+        made.steer(made.build(), 0, 9)
 
 
 def variance_ratio(beta: float, length: int, before: int) -> float:
