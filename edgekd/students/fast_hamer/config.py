@@ -1,0 +1,59 @@
+"""The recipe's tables of Fast-HaMeR."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from edgekd.schema.base import Strict
+
+Backbone = Literal[
+    "nano", "mobilenet-v3-large", "mobilevit-s", "resnet-50", "resnet-101", "convnext-tiny", "convnext-large"
+]
+
+
+class HeadConfig(Strict):
+    """The decoder that asks the backbone's map one question; the defaults are the authors'."""
+
+    depth: int = Field(6, ge=1, description="Layers: self-attention, cross-attention, two linear ones.")
+    width: int = Field(1024, ge=8, description="Of the one token.")
+    heads: int = Field(8, ge=1, description="Heads of attention.")
+    head_width: int = Field(64, ge=4, description="Of each of them.")
+    hidden: int = Field(1024, ge=8, description="Width between the two linear layers.")
+
+
+class ModelConfig(Strict):
+    """The recipe's `model` table."""
+
+    backbone: Backbone = Field("nano", description="What sees the picture; all but `nano` are the authors'.")
+    width: float = Field(1.0, gt=0, le=4, description="Factor of the channels of `nano`.")
+    head: HeadConfig = Field(default_factory=HeadConfig, description="The decoder.")
+
+
+class DataConfig(Strict):
+    """The recipe's `data` table."""
+
+    source: str = Field(
+        "edgekd:hands",
+        description="`edgekd:hands`: hands that edgekd renders itself; an `.npz` of crops with `uv` and `xyz_cm`; a "
+        "folder of FreiHAND's or of HO3D's layout; a folder of HaMeR's `.tar` files.",
+    )
+    hand: str = Field(
+        "edgekd:hand", description="The hand model: edgekd's own, or your `MANO_RIGHT.pkl`, which stays where it is."
+    )
+    hands: Literal["right", "left"] = Field(
+        "right", description="Which hand the pictures show, where their source does not tell."
+    )
+    side: int = Field(
+        128, ge=32, multiple_of=32, description="Side of a training crop, in pixels; the authors' is 256."
+    )
+    train: float = Field(0.8, gt=0, lt=1, description="Share that trains, where the source has no split of its own.")
+    split: int = Field(0, ge=0, description="Seed of what edgekd renders; of `.npz` files which block tests.")
+    tests: int = Field(200, ge=1, description="At most so many test hands, taken evenly.")
+    rendered: int = Field(2000, ge=16, description="Hands that are rendered to train on.")
+    labelled: float = Field(1.0, ge=0, le=1, description="Share of the training hands whose labels are used.")
+    scale: float = Field(0.3, ge=0, lt=1, description="How far training crops grow and shrink.")
+    turn: float = Field(30, ge=0, le=180, description="How far they are turned, in degrees, six times of ten.")
+    shift: float = Field(0.02, ge=0, le=0.5, description="Deviation of their centre, a share of the crop's side.")
+    colour: float = Field(0.2, ge=0, lt=1, description="How far each colour's gain is from one.")

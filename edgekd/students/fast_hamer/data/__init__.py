@@ -1,0 +1,1 @@
+"""Where pictures of hands come from. numpy and Pillow."""

@@ -1,0 +1,1 @@
+"""The hand: its model, its rotations, how it is skinned and drawn. numpy, and torch where a file says so."""

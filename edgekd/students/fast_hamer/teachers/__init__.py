@@ -1,0 +1,1 @@
+"""Teachers outside that are asked about hands."""
