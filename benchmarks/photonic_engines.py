@@ -115,7 +115,7 @@ def timed(task: Callable[[], Any], seconds: float) -> tuple[list[float], Any]:
         start = time.perf_counter()
         answer = task()
         spent.append(time.perf_counter() - start)
-        if spent[0] > 5 * seconds:
+        if spent[0] > 20 * seconds:  # below it a compiler may have been at work
             break
     return [1e3 * median(spent[1:] or spent), 1e3 * spent[0]], answer
 

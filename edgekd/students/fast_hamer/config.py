@@ -45,9 +45,7 @@ class DataConfig(Strict):
     hands: Literal["right", "left"] = Field(
         "right", description="Which hand the pictures show, where their source does not tell."
     )
-    side: int = Field(
-        128, ge=32, multiple_of=32, description="Side of a training crop, in pixels; the authors' is 256."
-    )
+    side: int = Field(128, ge=32, multiple_of=32, description="Side of a training crop, in pixels; the paper's is 256.")
     train: float = Field(0.8, gt=0, lt=1, description="Share that trains, where the source has no split of its own.")
     split: int = Field(0, ge=0, description="Seed of what edgekd renders; of `.npz` files which block tests.")
     tests: int = Field(200, ge=1, description="At most so many test hands, taken evenly.")

@@ -31,7 +31,7 @@ class Hand:
     pixels: Float | None = None
     """(21, 3): landmarks in pixels of the picture, x and y, and how sure they are, 0 to 1."""
     joints: Float | None = None
-    """(21, 4): landmarks in metres in the camera's axes, where the origin lies does not count, and how sure they are."""
+    """(21, 4): landmarks in metres in the camera's axes, from any origin, and how sure they are, 0 to 1."""
     vertices: Float | None = None
     """(V, 3): the mesh in the same place as `joints`, in metres."""
     rotations: Float | None = None
