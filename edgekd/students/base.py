@@ -76,6 +76,14 @@ class Draws(Protocol):
 
 
 @runtime_checkable
+class DrawsTruth(Protocol):
+    """What a task that draws may have beside: the truth drawn alike, to be shown beside the answers."""
+
+    def draw_truth(self, sample: Sample) -> NDArray[np.uint8]:
+        """The true answer on the raw sample: (H, W, 3) or (H, W)."""
+
+
+@runtime_checkable
 class Controlled(Protocol):
     """What a task may have beside: answers that need no network, as rows of every table. A `baseline` of one of their
     names is that row."""

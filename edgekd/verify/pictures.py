@@ -83,7 +83,7 @@ def _save_panels(folder: Path, found: Iterable[Panel], name: str) -> list[dict[s
     """Each panel's file, subject and score."""
     out = []
     for panel in found:
-        file = f"{name}--mask-{panel.subject}.png"
+        file = f"{name}--panel-{panel.subject}.png"
         _save(folder / file, panel.picture)
         out.append({"file": file, "subject": panel.subject, "value": panel.value})
     return out
