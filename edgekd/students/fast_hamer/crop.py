@@ -121,7 +121,7 @@ def _shrunk(image: Image.Image, to_picture: Matrix, side: int, times: float) -> 
 
 def coloured(picture: Picture, view: View) -> Picture:
     """A crop (H, W, 3) with the view's gains."""
-    bright: Picture = np.rint(np.clip(picture * np.float32(view.gain), 0, 255)).astype(np.uint8)
+    bright: Picture = np.rint(np.clip(picture * np.array(view.gain, np.float32), 0, 255)).astype(np.uint8)
     return bright
 
 
