@@ -114,14 +114,14 @@ def _shrunk(image: Image.Image, to_picture: Matrix, side: int, times: float) -> 
     left, top = np.floor(low).astype(int)
     right, bottom = np.ceil(low + wide).astype(int)
     padded = image.crop((left, top, right, bottom))
-    box = (low[0] - left, low[1] - top, low[0] - left + wide, low[1] - top + wide)
-    small = padded.resize((count, count), Image.Resampling.BILINEAR, box=tuple(map(float, box)))
+    x, y = float(low[0] - left), float(low[1] - top)
+    small = padded.resize((count, count), Image.Resampling.BILINEAR, box=(x, y, x + wide, y + wide))
     return small, np.array([[1 / times, 0, -low[0] / times], [0, 1 / times, -low[1] / times], [0, 0, 1]])
 
 
 def coloured(picture: Picture, view: View) -> Picture:
     """A crop (H, W, 3) with the view's gains."""
-    bright: Picture = np.rint(np.clip(picture * np.float32(view.gain), 0, 255)).astype(np.uint8)
+    bright: Picture = np.rint(np.clip(picture * np.array(view.gain, np.float32), 0, 255)).astype(np.uint8)
     return bright
 
 
