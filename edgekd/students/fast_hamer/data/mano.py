@@ -22,8 +22,8 @@ def rotations_of(pose: NDArray[np.floating]) -> Float:
     x, y, z = (axes / np.maximum(angles[:, 0], 1e-12)).T
     none = np.zeros_like(x)
     across = np.stack([none, -z, y, z, none, -x, -y, x, none], 1).reshape(-1, 3, 3)
-    turned = np.eye(3) + np.sin(angles) * across + (1 - np.cos(angles)) * across @ across
-    return turned.astype(np.float32)
+    turned: Float = (np.eye(3) + np.sin(angles) * across + (1 - np.cos(angles)) * across @ across).astype(np.float32)
+    return turned
 
 
 def sure(points: NDArray[np.floating]) -> Float:

@@ -28,4 +28,5 @@ def read_table(path: Path, *shape: int, count: int | None = None) -> NDArray[np.
         raise RequestError(
             f"`{path}` tells of {len(found)} hands, not {count}", "fetch its set again, all of one version"
         )
-    return found.reshape(-1, *shape)
+    table: NDArray[np.float32] = found.reshape(-1, *shape)
+    return table

@@ -66,7 +66,8 @@ def load_tars(folder: Path, config: DataConfig) -> Hands:
         return _read(places[i])
 
     training, test = blocks(len(found), config.train, config.split)
-    return Hands(*(tuple(hand for i in part for hand in found[i]) for part in (training, test)), picture)
+    parts = [tuple(hand for i in part for hand in found[i]) for part in (training, test)]
+    return Hands(parts[0], parts[1], picture)
 
 
 def _pairs(tar: Path) -> Iterator[tuple[_Place, list[Any]]]:
@@ -76,7 +77,7 @@ def _pairs(tar: Path) -> Iterator[tuple[_Place, list[Any]]]:
     try:
         with tarfile.open(tar, "r:") as file:
             for member in file:
-                stem, _, suffix = member.name.rpartition("/")[2].partition(".")
+                suffix = member.name.rpartition("/")[2].partition(".")[2]
                 key = member.name[: len(member.name) - len(suffix) - 1]
                 if member.isfile() and suffix.lower() in PICTURES:
                     places[key] = _Place(tar, member.name, member.offset_data, member.size)
