@@ -23,12 +23,26 @@ class HeadConfig(Strict):
     hidden: int = Field(1024, ge=8, description="Width between the two linear layers.")
 
 
+class LossConfig(Strict):
+    """How much each distance from the labels counts; a teacher's answers count alike, times `teacher.outputs`."""
+
+    joints: float = Field(10.0, ge=0, description="Of landmarks in metres, from the wrist on; absolute.")
+    pixels: float = Field(5.0, ge=0, description="Of landmarks in sides of the crop; absolute.")
+    rotations: float = Field(1.0, ge=0, description="Of entries of rotation matrices; squared.")
+    shape: float = Field(0.01, ge=0, description="Of shape coefficients; squared.")
+    vertices: float = Field(10.0, ge=0, description="Of the mesh in metres, from the wrist on; absolute. Not HaMeR's.")
+    reduce: Literal["mean", "sum"] = Field(
+        "mean", description="Over hands and numbers; HaMeR's is `sum`, whose weights are 0.05, 0.01, 0.001, 0.0005, 0."
+    )
+
+
 class ModelConfig(Strict):
     """The recipe's `model` table."""
 
     backbone: Backbone = Field("nano", description="What sees the picture; all but `nano` are the authors'.")
     width: float = Field(1.0, gt=0, le=4, description="Factor of the channels of `nano`.")
     head: HeadConfig = Field(default_factory=HeadConfig, description="The decoder.")
+    loss: LossConfig = Field(default_factory=LossConfig, description="What is trained for.")
 
 
 class DataConfig(Strict):

@@ -1,0 +1,53 @@
+"""The students: a backbone and HaMeR's decoder (Fast-HaMeR, arXiv 2603.16444), as they are trained and as they ship."""
+
+from __future__ import annotations
+
+import copy
+
+from torch import Tensor, nn
+
+from edgekd.students.fast_hamer.backbones import build
+from edgekd.students.fast_hamer.config import ModelConfig
+from edgekd.students.fast_hamer.deployed import DeployedHead, deployed
+from edgekd.students.fast_hamer.head import Answer, ManoHead
+
+
+class HandNet(nn.Module):
+    """A crop of a right hand, (N, 3, S, S), S a multiple of the backbone's stride, to `Answer`, in training form.
+
+    With `features` the backbone's map (N, C, h, w) is a fourth answer, for distillation; with `adapter` that map goes
+    through a 1x1 convolution to so many channels, the teacher's, first.
+    """
+
+    def __init__(self, config: ModelConfig, adapter: int | None = None, features: bool = False) -> None:
+        super().__init__()
+        self.config, self.features = config, features or adapter is not None
+        self.backbone, channels = build(config)
+        self.mano_head = ManoHead(config.head, channels)
+        self.adapter = nn.Identity() if adapter is None else nn.Conv2d(channels, adapter, 1)
+
+    def forward(self, crop: Tensor) -> tuple[Tensor, ...]:
+        """(N, 3, S, S) to pose, shape and camera, and the map where it is asked for."""
+        seen = self.backbone(crop)
+        answer: Answer = self.mano_head(seen)
+        return (*answer, self.adapter(seen)) if self.features else tuple(answer)
+
+
+class DeployedNet(nn.Module):
+    """The same function of a crop as it is deployed: (N, 3, S, S) to pose (N, 96), shape (N, 10), camera (N, 3)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.backbone, channels = build(config)
+        self.head = DeployedHead(config.head, channels)
+
+    def forward(self, crop: Tensor) -> tuple[Tensor, ...]:
+        """A crop each to pose, shape and camera."""
+        return tuple(self.head(self.backbone(crop)))
+
+
+def fold(net: HandNet) -> DeployedNet:
+    """The deployed form of a trained net, adapter left out; the net stays as it is."""
+    made = DeployedNet(net.config)
+    made.backbone, made.head = copy.deepcopy(net.backbone), deployed(net.mano_head)
+    return made.eval()
