@@ -99,6 +99,11 @@ def _encode(text: str, encoding: str = "latin1") -> bytes:
     return text.encode("latin1")
 
 
+def _no_bytes() -> bytes:
+    """What Python 3 calls for bytes that are none, in the protocols of Python 2."""
+    return b""
+
+
 ARRAYS: Known = {
     **{
         (f"numpy.{core}.{module}", name): value
@@ -111,5 +116,6 @@ ARRAYS: Known = {
     ("numpy", "ndarray"): "ndarray",
     ("numpy", "dtype"): _Kind,
     ("_codecs", "encode"): _encode,
+    ("__builtin__", "bytes"): _no_bytes,
 }  # fmt: skip
 """What numpy's arrays are pickled as; an `ndarray` is only named, never made."""

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.students.fast_hamer.data.base import Float, Hand, Hands
+from edgekd.students.fast_hamer.hand.rotations import around
 
 MARGIN = 2.0
 """Side of a crop in sides of the box around the landmarks; that of HaMeR's demo."""
@@ -16,14 +17,8 @@ POSE = 48
 
 
 def rotations_of(pose: NDArray[np.floating]) -> Float:
-    """Axes times angles (48,) in radians as rotations (16, 3, 3), by Rodrigues' formula."""
-    axes = np.asarray(pose, np.float64).reshape(-1, 3)
-    angles = np.linalg.norm(axes, axis=1)[:, None, None]
-    x, y, z = (axes / np.maximum(angles[:, 0], 1e-12)).T
-    none = np.zeros_like(x)
-    across = np.stack([none, -z, y, z, none, -x, -y, x, none], 1).reshape(-1, 3, 3)
-    turned: Float = (np.eye(3) + np.sin(angles) * across + (1 - np.cos(angles)) * across @ across).astype(np.float32)
-    return turned
+    """Axes times angles (48,) in radians as rotations (16, 3, 3)."""
+    return around(np.asarray(pose, np.float64).reshape(-1, 3)).astype(np.float32)
 
 
 def sure(points: NDArray[np.floating]) -> Float:
