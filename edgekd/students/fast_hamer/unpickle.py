@@ -65,10 +65,10 @@ class _Kind:
             self.dtype = self.dtype.newbyteorder(state[1])
 
 
-class _Array(np.ndarray):  # type: ignore[type-arg]
+class _Array(np.ndarray):
     """An array whose state is checked before numpy takes it."""
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:  # type: ignore[override]
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
         _, shape, kind, columns, data = state
         dtype = kind.dtype
         if isinstance(data, str):
@@ -76,7 +76,7 @@ class _Array(np.ndarray):  # type: ignore[type-arg]
         expected = prod(shape) * (1 if dtype.hasobject else dtype.itemsize)
         if not isinstance(data, list if dtype.hasobject else bytes) or len(data) != expected:
             raise ValueError(f"an array of shape {list(shape)} has other data")
-        super().__setstate__((1, shape, dtype, bool(columns), data))
+        super().__setstate__((1, shape, dtype, np.bool(columns), data))
 
 
 def _reconstruct(*_: Any) -> NDArray[Any]:

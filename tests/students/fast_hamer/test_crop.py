@@ -32,8 +32,8 @@ def hand(right=True, seed=0, **more):
     rng = np.random.default_rng(seed)
     known = {
         "pixels": np.column_stack([rng.uniform(30, 90, (21, 2)), np.ones(21)]).astype(np.float32),
-        "joints": np.column_stack([rng.normal(0, 0.05, (21, 3)) + [0, 0, 0.5], np.ones(21)]).astype(np.float32),
-        "vertices": (rng.normal(0, 0.05, (12, 3)) + [0, 0, 0.5]).astype(np.float32),
+        "joints": np.column_stack([rng.normal(0, 0.05, (21, 3)) + np.array([0, 0, 0.5]), np.ones(21)]).astype(np.float32),
+        "vertices": (rng.normal(0, 0.05, (12, 3)) + np.array([0, 0, 0.5])).astype(np.float32),
         "rotations": rotations(rng), "shape": rng.normal(size=10).astype(np.float32),
     }  # fmt: skip
     return Hand("it", 0, (60.0, 55.0), 90.0, right, **(known | more))
@@ -122,7 +122,7 @@ def test_a_quarter_turn_is_clockwise():
 
 
 def test_what_is_not_known_is_zero_and_not_trusted():
-    nothing = {name: None for name in ("pixels", "joints", "vertices", "rotations", "shape")}
+    nothing = dict.fromkeys(("pixels", "joints", "vertices", "rotations", "shape"))
     it = hand(**nothing)
     labels = labels_in(crop_of(it), it)
     assert {name: value.shape for name, value in labels.items()} == {

@@ -115,7 +115,7 @@ def test_points_that_are_all_one_align_to_the_middle():
 
 def test_errors_are_in_millimetres():
     true = hands(5)
-    moved = true + [0.003, 0, 0.004]
+    moved = true + np.array([0.003, 0, 0.004])
     assert mean_error(moved, true) == pytest.approx(5)
     assert root_error(moved, true) == pytest.approx(0, abs=1e-9)
     moved[4, 1] += 0.021

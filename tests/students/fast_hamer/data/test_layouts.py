@@ -27,7 +27,7 @@ def save(path, number):
 
 
 def joints(*shape):
-    return np.random.default_rng(len(shape)).normal(0, 0.04, (*shape, 21, 3)) + [0, 0, 0.6]
+    return np.random.default_rng(len(shape)).normal(0, 0.04, (*shape, 21, 3)) + np.array([0, 0, 0.6])
 
 
 def mano_config(folder, **more):
