@@ -76,7 +76,7 @@ class _Array(np.ndarray):
         expected = prod(shape) * (1 if dtype.hasobject else dtype.itemsize)
         if not isinstance(data, list if dtype.hasobject else bytes) or len(data) != expected:
             raise ValueError(f"an array of shape {list(shape)} has other data")
-        super().__setstate__((1, shape, dtype, np.bool(columns), data))
+        super().__setstate__((1, shape, dtype, bool(columns), data))  # type: ignore[arg-type]
 
 
 def _reconstruct(*_: Any) -> NDArray[Any]:

@@ -29,11 +29,11 @@ def rotations(rng, count=16):
 
 
 def hand(right=True, seed=0, **more):
-    rng = np.random.default_rng(seed)
+    rng, far = np.random.default_rng(seed), np.array([0, 0, 0.5])
     known = {
         "pixels": np.column_stack([rng.uniform(30, 90, (21, 2)), np.ones(21)]).astype(np.float32),
-        "joints": np.column_stack([rng.normal(0, 0.05, (21, 3)) + np.array([0, 0, 0.5]), np.ones(21)]).astype(np.float32),
-        "vertices": (rng.normal(0, 0.05, (12, 3)) + np.array([0, 0, 0.5])).astype(np.float32),
+        "joints": np.column_stack([rng.normal(0, 0.05, (21, 3)) + far, np.ones(21)]).astype(np.float32),
+        "vertices": (rng.normal(0, 0.05, (12, 3)) + far).astype(np.float32),
         "rotations": rotations(rng), "shape": rng.normal(size=10).astype(np.float32),
     }  # fmt: skip
     return Hand("it", 0, (60.0, 55.0), 90.0, right, **(known | more))
@@ -63,6 +63,7 @@ def test_what_is_marked_in_the_picture_is_found_at_its_label(view, right, side, 
 
 
 @given(VIEWS, SIDES)
+@settings(max_examples=40, deadline=None)
 def test_places_go_forth_and_back(view, right):
     it = hand(right)
     crop = crop_of(it, view)
@@ -72,6 +73,7 @@ def test_places_go_forth_and_back(view, right):
 
 
 @given(VIEWS)
+@settings(max_examples=25, deadline=None)
 def test_a_mirrored_left_hand_is_the_right_hand_of_a_mirrored_picture(view):
     """So that mirroring twice changes nothing; the turn is the crop's, whichever hand it is."""
     left = hand(right=False)
@@ -101,6 +103,7 @@ def chain(rotations, offsets):
 
 
 @given(VIEWS, SIDES, st.integers(0, 99))
+@settings(max_examples=40, deadline=None)
 def test_rotations_give_the_joints_that_the_crop_shows(view, right, seed):
     """A left hand's bones are those of the right one mirrored."""
     rng = np.random.default_rng(seed)

@@ -35,7 +35,7 @@ def rotation(rng):
 
 
 @given(SEEDS)
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 def test_alignment_is_the_one_of_the_official_scripts(seed):
     """`align_w_scale` of FreiHAND and HO-3D, written from its definition with scipy's solver."""
     linalg = pytest.importorskip("scipy.linalg")
@@ -47,7 +47,7 @@ def test_alignment_is_the_one_of_the_official_scripts(seed):
 
 
 @given(SEEDS)
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 def test_similar_hands_have_no_error(seed):
     rng = np.random.default_rng(seed)
     true = hands(seed)
@@ -59,7 +59,7 @@ def test_similar_hands_have_no_error(seed):
 
 
 @given(SEEDS)
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 def test_how_the_prediction_is_turned_moved_and_scaled_does_not_matter(seed):
     rng = np.random.default_rng(seed)
     predicted, true = hands(seed, 2)
@@ -92,7 +92,7 @@ def test_without_reflections_the_shape_keeps_its_hand():
     predicted = true * [1, 1, -1] + rng.normal(0, 0.01, (21, 3))
     best = np.inf
     a, b = true - true.mean(0), predicted - predicted.mean(0)
-    for _ in range(20000):
+    for _ in range(10000):
         turned = b @ rotation(rng)
         scale = max(0.0, (turned * a).sum() / (turned**2).sum())  # below zero it would mirror
         best = min(best, ((scale * turned - a) ** 2).sum())

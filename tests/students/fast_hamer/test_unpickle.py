@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from edgekd.errors import RequestError
 from edgekd.students.fast_hamer.unpickle import unpickled
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 PROTOCOLS = range(6)
@@ -90,6 +90,7 @@ def test_an_array_of_other_things_is_refused(kind):
 
 
 @given(st.integers(0, 10**6), st.integers(0, 5), st.binary(max_size=3))
+@settings(deadline=None)
 def test_damage_raises_nothing_else(cut, protocol, other):
     data = pickle.dumps({"a": np.arange(9.0), "b": [1, "c", np.float32(2)]}, protocol)
     at = cut % len(data)

@@ -12,7 +12,7 @@ from edgekd.students.fast_hamer.config import DataConfig
 from edgekd.students.fast_hamer.crop import crop_of, labels_in
 from edgekd.students.fast_hamer.data.load import labelled, load
 from edgekd.students.fast_hamer.data.npz import blocks
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 
@@ -46,6 +46,7 @@ def test_each_picture_is_a_hand(write):
 
 
 @given(st.integers(100, 2000), st.sampled_from([0.5, 0.75, 0.8, 0.9]), st.integers(0, 20))
+@settings(deadline=None)
 def test_tests_are_blocks_apart_from_what_trains(count, share, split):
     turns = round(1 / (1 - share))
     if count < 20 * turns:
