@@ -130,6 +130,7 @@ def test_the_area_of_one_distance(metres, wanted):
 
 def test_the_area_is_the_one_of_the_official_scripts():
     """Their order: shares over hands for each landmark, the area under them, the mean over landmarks."""
+    assert area(np.zeros(21)) == 1
     apart = distances(hands(0, 40), hands(1, 40)) / 3
     thresholds = np.linspace(0, 0.05, 100)
     areas = []

@@ -41,6 +41,8 @@ class _Place:
     """Where a picture lies in a tar."""
 
     tar: Path
+    key: str
+    """Its name without a suffix."""
     name: str
     start: int
     length: int
@@ -80,7 +82,7 @@ def _pairs(tar: Path) -> Iterator[tuple[_Place, list[Any]]]:
                 suffix = member.name.rpartition("/")[2].partition(".")[2]
                 key = member.name[: len(member.name) - len(suffix) - 1]
                 if member.isfile() and suffix.lower() in PICTURES:
-                    places[key] = _Place(tar, member.name, member.offset_data, member.size)
+                    places[key] = _Place(tar, key, member.name, member.offset_data, member.size)
                 elif member.isfile() and suffix == LABELS:
                     data = file.extractfile(member)
                     labels[key] = _list(data.read() if data else b"", f"{tar.name}/{member.name}")
@@ -122,7 +124,7 @@ def _hand(labels: dict[str, Any], place: _Place, picture: int, number: int) -> H
     posed = float(array("has_hand_pose")) > 0
     middle = array("center", 2)
     return Hand(
-        f"{place.tar.stem}-{Path(place.name).name.partition('.')[0]}-{number}", picture,
+        f"{place.tar.stem}-{place.key.replace('/', '-')}-{number}", picture,
         (float(middle[0]), float(middle[1])), float(max(sides[1], ASPECT * sides[0])), float(array("right")) > 0.5,
         pixels, joints, None, rotations_of(array("hand_pose", POSE)) if posed else None, shape if believed else None,
     )  # fmt: skip

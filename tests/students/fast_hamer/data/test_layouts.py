@@ -195,7 +195,7 @@ def test_tars(tars):
     assert len(hands.training) + len(hands.test) < 121
     assert not {hand.picture for hand in hands.training} & {hand.picture for hand in hands.test}
     first, second = hands.training[:2]
-    assert (first.id, second.id) == ("000000-0000-0", "000000-0000-1")
+    assert (first.id, second.id) == ("000000-set-0000-0", "000000-set-0000-1")
     assert (first.right, second.right) == (True, False)
     assert (first.centre, first.size) == ((50, 40), pytest.approx(80))
     assert first.joints[:, :3] == pytest.approx(joints(), abs=1e-6)
