@@ -72,3 +72,29 @@ class DataConfig(Strict):
     turn: float = Field(30, ge=0, le=180, description="How far they are turned, in degrees, six times of ten.")
     shift: float = Field(0.02, ge=0, le=0.5, description="Deviation of their centre, a share of the crop's side.")
     colour: float = Field(0.2, ge=0, lt=1, description="How far each colour's gain is from one.")
+
+
+class TeacherConfig(Strict):
+    """The recipe's `teacher` table. Weights of zero leave a part out."""
+
+    source: str = Field(
+        "",
+        description="`arm:NAME`, the FP32 net of another arm; `mediapipe` or `mediapipe-lite`, which `edgekd fetch "
+        "mediapipe-hands` brings; `hamer:FILE`, HaMeR's checkpoint; empty: labels alone.",
+    )
+    labels: float = Field(1.0, ge=0, description="Weight of the labels' loss, where a hand has labels.")
+    outputs: float = Field(0.0, ge=0, description="Weight of the same loss against the teacher's answers.")
+    features: float = Field(0.0, ge=0, description="Weight of the distance of the last maps, the student's adapted.")
+    adapter: Literal["student", "teacher"] = Field(
+        "student",
+        description="Which map goes through a 1 x 1 convolution to the other's channels: the student's, which is "
+        "trained for it, or the teacher's, which is not; the latter is what the authors' code does.",
+    )
+    align: bool = Field(
+        True, description="Compare the columns that both see; else the teacher's map is stretched, as the authors do."
+    )
+    scaled: bool = Field(True, description="Distance of the maps over the variance of the teacher's.")
+    views: int = Field(
+        1, ge=1, description="Crops that a teacher outside is asked about for each hand: its own, others."
+    )
+    cache: str = Field("", description="A folder that `edgekd teach` filled; empty: the run fills its own.")

@@ -184,4 +184,7 @@ def _answers(cross: CrossAttention) -> State:
 
 def _thinking(think: PreNorm) -> State:
     net = cast("FeedForward", think.fn).net
-    return _under("think", _under("0", think.norm.state_dict()) | _under("1", net[0].state_dict()) | _under("3", net[3].state_dict()))
+    return _under(
+        "think",
+        _under("0", think.norm.state_dict()) | _under("1", net[0].state_dict()) | _under("3", net[3].state_dict()),
+    )

@@ -130,7 +130,10 @@ def _filled(net: Net, state: State, rules: tuple[Rule, ...], name: str) -> Net:
     wanted = net.state_dict()
     places = {key: theirs(key, rules) for key in wanted}
     names = {place for place, _ in places.values()}
-    problems = [*_differing(f"`{name}` lacks", names - state.keys()), *_differing(f"`{name}` has an unknown", state.keys() - names)]
+    problems = [
+        *_differing(f"`{name}` lacks", names - state.keys()),
+        *_differing(f"`{name}` has an unknown", state.keys() - names),
+    ]
     found = {key: _part(state[place], third, wanted[key]) for key, (place, third) in places.items() if place in state}
     for key, tensor in found.items():
         if tensor.shape != wanted[key].shape:
