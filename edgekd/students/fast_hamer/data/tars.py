@@ -109,14 +109,13 @@ def _hand(labels: dict[str, Any], place: _Place, picture: int, number: int) -> H
 
     def array(key: str, *shape: int) -> NDArray[np.float32]:
         try:
-            value = np.asarray(labels[key], np.float32).reshape(shape)
+            return np.array(labels[key], np.float32).reshape(shape)
         except (KeyError, TypeError, ValueError):
             raise RequestError(f"`{name}` has no `{key}` of shape {list(shape)}", "fetch that file again") from None
-        return value
 
     pixels, joints = array("keypoints_2d", 21, 3), array("keypoints_3d", 21, 4)
     pixels[pixels[:, 2] < LEAST_SURE, 2] = 0
-    sides = UNIT * np.resize(np.asarray(labels.get("scale", 0), np.float32).ravel(), 2)
+    sides = UNIT * array("scale", 2)
     if (pixels[:, 2] > 0).sum() <= LEAST_KNOWN or not sides.min() >= 1:
         return None
     shape = array("betas", SHAPES)

@@ -176,7 +176,7 @@ def write_tar(path, members):
 def members(name, labels, colour=0):
     picture = io.BytesIO()
     Image.new("RGB", (100, 80), (colour, 0, 0)).save(picture, "jpeg")
-    return [(f"{name}.jpg", picture.getvalue()), (f"{name}.data.pyd", pickle.dumps(labels))]
+    return [(f"{name}.jpg", picture.getvalue()), (f"{name}.data.pyd", pickle.dumps(labels, 5))]
 
 
 @pytest.fixture
