@@ -17,9 +17,8 @@ from edgekd.students.fast_hamer.data.ho3d import load_ho3d
 from edgekd.students.fast_hamer.data.mano import landmarks_alone
 from edgekd.students.fast_hamer.data.npz import load_arrays
 from edgekd.students.fast_hamer.data.tars import load_tars
+from edgekd.students.fast_hamer.hand.load import SHIPPED
 
-OURS = "edgekd:"
-"""How a hand model begins that is not MANO's."""
 RENDERED = "edgekd:hands"
 """The source that edgekd draws itself."""
 STARTS = 5
@@ -47,7 +46,7 @@ def _found(config: DataConfig) -> Hands:
     if path.suffix == ".npz":
         return load_arrays(path, config)
     hands = _reader(path)(path, config)
-    return landmarks_alone(hands) if config.hand.startswith(OURS) else hands
+    return landmarks_alone(hands) if config.hand == SHIPPED else hands
 
 
 def _reader(path: Path) -> Callable[[Path, DataConfig], Hands]:
