@@ -167,7 +167,8 @@ def _later(config: HeadConfig, attend: PreNorm, ask: PreNorm) -> State:
 
 def _scaled(cross: CrossAttention, questions: Tensor) -> Tensor:
     """Times the softmax's scale."""
-    return questions * cross.scale
+    scaled: Tensor = questions * cross.scale
+    return scaled
 
 
 def _answers(cross: CrossAttention) -> State:

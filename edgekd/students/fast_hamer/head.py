@@ -53,7 +53,7 @@ class CrossAttention(nn.Module):
 
     One question is cheaper to take to the map's channels than the map to the question, `(K^T q) . x` in place of
     `q . (K x)`, and an answer cheaper to project once it is averaged. At the authors' sizes (960 channels, 64 places,
-    512 inner) that is 1.5 M products a layer in place of 63 M. Ours.
+    512 inner) that is 2 M products a layer in place of 63 M. Ours.
     """
 
     def __init__(self, config: HeadConfig, channels: int) -> None:

@@ -112,7 +112,9 @@ def _ours(state: Any, name: str, needed: Mapping[str, int]) -> State:
         if key not in state:
             raise RequestError(f"`{name}` lacks `{key}`", _HINT)
         if state[key].dim() != dimensions:
-            raise RequestError(f"`{key}` of `{name}` has not {dimensions} dimensions", _HINT)
+            raise RequestError(
+                f"`{key}` of `{name}` is {list(state[key].shape)}, not of {dimensions} dimensions", _HINT
+            )
     return {str(key): value for key, value in state.items() if not str(key).startswith(tuple(LEFT_OUT))}
 
 
