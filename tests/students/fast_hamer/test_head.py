@@ -85,16 +85,15 @@ def test_names_and_shapes_are_upstream_s():
 
 
 @pytest.mark.parametrize(
-    ("channels", "before", "behind"), [(960, 37_531_757, 29_175_405), (1280, 39_497_837, 30_976_365)]
+    ("channels", "before", "behind"), [(960, 37_531_757, 29_175_405), (1280, 39_497_837, 30_980_205)]
 )
 def test_the_deployed_form_has_fewer_parameters(channels, before, behind):
-    # first layer: 8 questions of `channels`; per later one 512 width (q) + 512 channels (k); per layer 512 channels (v),
-    # 512 width + width (out), 2 norms or 3, hidden; self-attention width^2 + width but in the first; three read-outs
     width, inner, norm = 1024, 512, 2 * 1024
-    think = 2 * width * 1024 + 2 * 1024 + norm
-    ask = inner * channels + inner * width + width
-    later = width * width + width + norm + inner * width + norm + inner * channels
-    assert behind == 8 * channels + 6 * (ask + think) + 5 * later + 109 * (width + 1)
+    think = norm + 2 * width * 1024 + 1024 + width
+    ask = inner * channels + inner * width + width  # values, output
+    attend = norm + width * width + width
+    question = norm + inner * width + inner * channels  # query, keys
+    assert behind == 8 * channels + 6 * (ask + think) + 5 * (attend + question) + 109 * (width + 1)
     with torch.device("meta"):
         assert count(ManoHead(HeadConfig(), channels)) == before
         assert count(DeployedHead(HeadConfig(), channels)) == behind

@@ -1,4 +1,4 @@
-"""Checkpoints of HaMeR and Fast-HaMeR: every tensor has a place, and what is read computes what the authors' nets do."""
+"""Checkpoints of HaMeR and Fast-HaMeR: every tensor has a place, and answers are the authors' nets'."""
 
 import sys
 from types import ModuleType
@@ -11,7 +11,7 @@ from edgekd.students.fast_hamer.network import fold
 from edgekd.students.fast_hamer.teachers.hamer_net import HamerNet, VitConfig
 from edgekd.students.fast_hamer.upstream import LEFT_OUT, copy_head, from_hamer, from_student, load_hamer, load_student
 
-from tests.students.fast_hamer.authors import BACKBONES, filled, hamer, meta, noise, student
+from tests.students.fast_hamer.authors import filled, hamer, head, meta, noise, student, under
 
 NARROW = {"width": 32, "inner": 64, "hidden": 48, "depth": 2}
 SMALL = {"width": 64, "depth": 2}
@@ -106,8 +106,8 @@ def test_another_net_is_refused():
         from_hamer(small_hamer() | {"backbone.pos_embed": torch.zeros(1, 193, 60)})
     with pytest.raises(RequestError, match=r"is \[60\], not of 3 dimensions"):
         from_hamer(small_hamer() | {"backbone.pos_embed": torch.zeros(60)})
+    question = {k: v[:8] for k, v in state.items() if k.endswith("to_q.weight")}
     with pytest.raises(ProblemsError, match="head_width"):
-        question = {k: v[:8] for k, v in state.items() if k.endswith("to_q.weight")}
         from_student(state | question)
 
 
