@@ -15,9 +15,7 @@ from tests.students.fast_hamer.authors import filled, hamer, head, meta, noise, 
 
 NARROW = {"width": 32, "inner": 64, "hidden": 48, "depth": 2}
 SMALL = {"width": 64, "depth": 2}
-EXTRA = {f"{room}x.weight": torch.zeros(2) for room in LEFT_OUT if room.endswith(".")} | {
-    "initialized": torch.tensor(0)
-}
+EXTRA = {f"{room}x" if room.endswith(".") else room: torch.zeros(2) for room in LEFT_OUT}
 
 
 def small(name="mobilenet-v3-large"):
@@ -26,10 +24,7 @@ def small(name="mobilenet-v3-large"):
 
 def small_hamer():
     backbone = {key: shape for key, shape in hamer(**SMALL).items() if key.startswith("backbone")}
-    head = {
-        k.replace("backbone", ""): s for k, s in student("mobilenet-v3-large", **NARROW).items() if "mano_head" in k
-    }
-    return filled(backbone | {k: (s[0], 64) if "to_kv" in k else s for k, s in head.items()})
+    return filled(backbone | under("mano_head", head(64, **NARROW)))
 
 
 @pytest.mark.parametrize(
