@@ -228,8 +228,10 @@ def growth(result: dict[str, Any]) -> Figure:
         if points:
             axes.plot(*zip(*points, strict=True), "o-", label=f"{name}, all probabilities")
     beyond = [(m, 1e3 * s) for kind, m, s, _ in result["limits"] if kind == "200 shots"]
-    shots = [(m, result["ms"]["edgekd"][f"loops{m}"]["histogram"][0]) for m in result["sizes"]] + beyond
-    axes.plot(*zip(*shots, strict=True), "s--", label="edgekd, 200 shots")
+    shots = [(m, result["ms"]["edgekd"][f"loops{m}"]["histogram"][0]) for m in result["sizes"]]
+    axes.plot(*zip(*shots, strict=True), "s--", color="C4", label="edgekd, 200 shots")
+    if beyond:
+        axes.plot(*zip(*beyond, strict=True), "s:", color="C4", mfc="none", label="edgekd, 200 shots, first call")
     axes.set(xlabel="modes, half of them with a photon", ylabel="ms", yscale="log")
     axes.grid(alpha=0.2)
     axes.legend(frameon=False, fontsize=8)

@@ -12,7 +12,7 @@ from edgekd.plan import Step, make_plan
 from edgekd.schema.recipe import Recipe
 from edgekd.schema.recipes import placed
 from edgekd.steps import learner, source_of
-from edgekd.students.base import deployed
+from edgekd.students.base import deployed, sign_of
 from edgekd.verify.scores import score
 
 if TYPE_CHECKING:
@@ -42,8 +42,9 @@ def bench_of(bundle: Bundle, samples: int | None) -> tuple[Bench, int]:
     net, chosen = load_weights(deployed(student), at[trained.needs[0]]), plan.task.evalset()[:samples]
 
     def measure(run: Any) -> float:
-        return score("", plan.task, plan.io, chosen, partial(map, run)).mean(plan.task.metric)
+        return sign * score("", plan.task, plan.io, chosen, partial(map, run)).mean(plan.task.metric)
 
+    sign = sign_of(plan.task, plan.task.metric)
     source = source_of(plan, recipe, student)
     return Bench(net, source, shipped.arithmetic, recipe.quantize, plan.io, measure), len(chosen)
 

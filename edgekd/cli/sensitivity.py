@@ -27,7 +27,7 @@ def main(
 
     The samples that are scored choose the layers: judge the written recipe on pictures it has not seen. Needs torch.
     """
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from edgekd.cli import console
     from edgekd.cli.progress import TerminalReporter
@@ -36,6 +36,7 @@ def main(
     from edgekd.mixed import bench_of, with_keep
     from edgekd.schema.recipes import placed
     from edgekd.schema.write import to_toml
+    from edgekd.students.base import sign_of
     from edgekd.students.registry import bundled_task
 
     choosing = budget is not None or max_layers is not None
@@ -58,11 +59,13 @@ def main(
     keep = {trial.key: trial.keep for trial in trials if trial.chosen}
     best = max([found.quantized, *(trial.metric for trial in trials if trial.chosen)])
     task = bundled_task(bundle)
+    sign = sign_of(task, task.metric)
     if json:
-        console.emit(asdict(found) | {"metric": task.metric, "unit": task.unit, "samples": count,
+        trials = [replace(trial, metric=sign * trial.metric) for trial in trials]
+        console.emit(asdict(found.signed(sign)) | {"metric": task.metric, "unit": task.unit, "samples": count,
                                       "trials": [asdict(trial) for trial in trials], "keep": keep})  # fmt: skip
     else:
-        show(found, trials, f"{task.metric} {task.unit}".strip(), count)
+        show(found, trials, f"{task.metric} {task.unit}".strip(), count, sign)
         if choosing and not keep:
             print("\nno layer is kept: " + ("none that was tried helps" if trials else "the budget holds as it is"))
     if write is not None:
@@ -76,16 +79,17 @@ def main(
         raise typer.Exit(1)
 
 
-def show(found: Scan, trials: list[Trial], metric: str, count: int) -> None:
+def show(found: Scan, trials: list[Trial], metric: str, count: int, sign: int) -> None:
     """Layers, the most sensitive first; then what was tried."""
     from edgekd.cli.console import table
 
     layers = sorted(found.layers, key=lambda layer: layer.metric)
     rows = [[x.key, f"{x.macs:,}", f"{x.weight_bytes:,}", f"{found.full - x.metric:+.4f}"] for x in layers]
     table(["layer, quantized alone", "MACs", "bytes", f"{metric} lost"], rows, right=(1, 2, 3))
-    print(f"\nall float {found.full:.3f}, all quantized {found.quantized:.3f} {metric}, mean of {count} samples")
+    whole, quantized = sign * found.full, sign * found.quantized
+    print(f"\nall float {whole:.3f}, all quantized {quantized:.3f} {metric}, mean of {count} samples")
     print("the same samples choose the layers: judge the choice on others")
     if trials:
         print()
-        rows = [[x.key, str(x.keep), f"{x.metric:.3f}", "kept" if x.chosen else "does not help"] for x in trials]
+        rows = [[x.key, str(x.keep), f"{sign * x.metric:.3f}", "kept" if x.chosen else "does not help"] for x in trials]
         table(["layer", "kept as", f"{metric} of all", ""], rows, right=(2,))

@@ -63,7 +63,14 @@ def print_worst(bundle: Bundle, figures: Sequence[Figure]) -> None:
             what = f"{loss['full']:.2f} → {loss['ours']:.2f}{unit}"
             n = str(loss["n"]) if f.name == "worst group drop" else ""
             rows.append(
-                [titles.get(f.subject, f.subject), f.name.split()[1], loss["name"], n, what, f"{-f.value:+.2f}"]
+                [
+                    titles.get(f.subject, f.subject),
+                    f.name.split()[1],
+                    loss["name"],
+                    n,
+                    what,
+                    f"{loss['ours'] - loss['full']:+.2f}",
+                ]
             )
     table(["worst against FP32", "", "which", "samples", "FP32 → it", "change"], rows, right=(3, 5))
 

@@ -11,7 +11,7 @@ from edgekd.evidence import Bundle, Figure, now
 from edgekd.graph import golden
 from edgekd.graph.answers import views
 from edgekd.graph.model import Array, Graph, read_model
-from edgekd.students.base import Sample, Task, unit_of
+from edgekd.students.base import Sample, Task, sign_of, unit_of
 from edgekd.students.registry import bundled_task
 from edgekd.verify.check import GOLDEN, read_probes
 from edgekd.verify.gates import Gate, score_gates
@@ -95,8 +95,8 @@ def figures(asked: Questions, hop: Hop, scores: Scores, witness: dict[str, str])
         )
         for name, values in scores.values.items()
     ]  # fmt: skip
-    full = known.get(recipe.reference)
-    if full and (kept := retained(known.get(asked.task.baseline or ""), full, scores, metric)):
+    full, sign = known.get(recipe.reference), sign_of(asked.task, metric)
+    if full and (kept := retained(known.get(asked.task.baseline or ""), full, scores, metric, sign)):
         method = f"share of FP32's mean {metric}, FP32 by the integer reference's interpreter"
         out.append(Figure(name="retained", subject=scores.subject, value=kept[0], unit="", n=len(scores.ids),
                           interval=kept[1], method=method, **common))  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -48,6 +48,11 @@ class Scan:
     quantized: float
     layers: tuple[Layer, ...]
 
+    def signed(self, sign: int) -> Scan:
+        """The metrics times `sign`: errors as they are."""
+        layers = tuple(replace(layer, metric=sign * layer.metric) for layer in self.layers)
+        return Scan(sign * self.full, sign * self.quantized, layers)
+
     @property
     def ranked(self) -> list[Layer]:
         """Layers that lose anything, those that lose most first."""
@@ -66,7 +71,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Bench:
-    """What measuring needs: the float net, how it is quantized, and the mean metric of a network, higher is better."""
+    """What measuring needs: the float net, how it is quantized, and the mean metric of a network, errors negated."""
 
     net: nn.Module
     source: Source

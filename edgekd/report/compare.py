@@ -16,7 +16,7 @@ from edgekd.report.charts import Mark, scatter
 from edgekd.report.html import render
 from edgekd.report.pareto import front
 from edgekd.store import write_atomic
-from edgekd.students.base import title_of
+from edgekd.students.base import sign_of, title_of
 from edgekd.students.registry import bundled_task
 from edgekd.verify.scores import answers_without
 
@@ -58,6 +58,8 @@ class Run:
     metric: str
     title: str
     unit: str
+    sign: int
+    """-1 where lower is better."""
     rows: tuple[Row, ...]
 
     @property
@@ -85,7 +87,7 @@ def read_run(bundle: Bundle) -> Run:
         for subject in (*controls, *arms, *manifest.engines)
         for row in _rows(bundle, latest, task.metric, subject)
     ]
-    return Run(bundle, task.metric, title_of(task, task.metric), task.unit, tuple(rows))
+    return Run(bundle, task.metric, title_of(task, task.metric), task.unit, sign_of(task, task.metric), tuple(rows))
 
 
 def _rows(bundle: Bundle, latest: dict[tuple[str, str, str], Figure], metric: str, subject: str) -> Iterator[Row]:
@@ -123,8 +125,8 @@ def _group(runs: Sequence[Run], path: Path) -> dict[str, Any]:
     rows = [row for run in runs for row in run.rows]
     arms = [row for row in rows if row.role in ("", "shipped") and not row.device]  # an engine weighs what its arm does
     charts = [
-        ("Against latency", _chart(rows, ylabel, "latency, ms", lambda row: row.latency)),
-        ("Against size", _chart(arms, ylabel, "weights and biases, kB", lambda row: row.size, 1e-3)),
+        ("Against latency", _chart(rows, runs[0].sign, ylabel, "latency, ms", lambda row: row.latency)),
+        ("Against size", _chart(arms, runs[0].sign, ylabel, "weights and biases, kB", lambda row: row.size, 1e-3)),
     ]
     return {
         "ylabel": ylabel,
@@ -135,7 +137,12 @@ def _group(runs: Sequence[Run], path: Path) -> dict[str, Any]:
 
 
 def _chart(
-    rows: Sequence[Row], ylabel: str, xlabel: str, cost: Callable[[Row], Figure | None], times: float = 1.0
+    rows: Sequence[Row],
+    sign: int,
+    ylabel: str,
+    xlabel: str,
+    cost: Callable[[Row], Figure | None],
+    times: float = 1.0,
 ) -> str:
     """Score against `times` a cost, one colour a run and device; empty where the cost was never got."""
     marks = []
@@ -143,7 +150,8 @@ def _chart(
         if figure := cost(row):
             low, x, high = (times * v for v in _ends(figure))
             marks.append(Mark(x, row.score.value, row.label, row.title, row.score.interval, (low, high)))
-    return scatter(marks, front([(m.x, m.y) for m in marks]), xlabel, ylabel) if marks else ""
+    best = [(x, sign * y) for x, y in front([(m.x, sign * m.y) for m in marks])]
+    return scatter(marks, best, xlabel, ylabel) if marks else ""
 
 
 def _ends(figure: Figure) -> tuple[float, float, float]:

@@ -21,7 +21,7 @@ from edgekd.report.charts import curves, differences, means
 from edgekd.report.devices import devices, rows
 from edgekd.schema.recipe import TAUGHT
 from edgekd.store import write_atomic
-from edgekd.students.base import Task, title_of, unit_of
+from edgekd.students.base import Task, sign_of, title_of, unit_of
 from edgekd.students.registry import bundled_task
 from edgekd.verify.scores import answers_without, control_names
 
@@ -118,7 +118,7 @@ def _rows(bundle: Bundle, latest: Figures, task: Task) -> list[dict[str, Any]]:
             "stand_in": subject in manifest.engines and manifest.engines[subject].role == "stand-in",
             "metric": latest[metric, subject],
             "every": [latest.get((m["name"], subject)) for m in _metrics(latest, task, manifest.recipe.ship)],
-            "gain": latest[metric, subject].value - base,
+            "gain": sign_of(task, metric) * (latest[metric, subject].value - base),
             "retained": latest.get(("retained", subject)),
         }
         for subject in subjects

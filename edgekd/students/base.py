@@ -60,10 +60,10 @@ class Task(Protocol):
         """The graph's outputs as an answer."""
 
     def score(self, prediction: Any, truth: Any) -> dict[str, float]:
-        """Metrics of one answer, higher is better; tables and gates show their means over samples.
+        """Metrics of one answer, higher is better unless `Errs`; tables and gates show their means over samples.
 
         Without a `baseline` the task's own metric counts from zero: a share of the FP32 net's exists where its mean is
-        above zero alone.
+        above zero alone. An error counts from a `baseline` alone.
         """
 
 
@@ -73,6 +73,14 @@ class Draws(Protocol):
 
     def draw(self, raw: Any, prediction: Any) -> NDArray[np.uint8]:
         """An answer on the raw sample it is about, to look at: (H, W, 3) or (H, W)."""
+
+
+@runtime_checkable
+class DrawsTruth(Protocol):
+    """What a task that draws may have beside: the truth drawn alike, to be shown beside the answers."""
+
+    def draw_truth(self, sample: Sample) -> NDArray[np.uint8]:
+        """The true answer on the raw sample: (H, W, 3) or (H, W)."""
 
 
 @runtime_checkable
@@ -109,6 +117,19 @@ class Described(Protocol):
 
     metrics: Mapping[str, tuple[str, str]]
     """By the metric's name: how reports call it, and its unit."""
+
+
+@runtime_checkable
+class Errs(Protocol):
+    """What a task may have beside: metrics that are errors, of which lower is better."""
+
+    errors: tuple[str, ...]
+    """Their names."""
+
+
+def sign_of(task: Task, metric: str) -> int:
+    """1 where a higher value of the metric is better, -1 where a lower one is."""
+    return -1 if isinstance(task, Errs) and metric in task.errors else 1
 
 
 def title_of(task: Task, metric: str) -> str:

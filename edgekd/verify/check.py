@@ -23,7 +23,7 @@ from edgekd.graph.images import data_digests
 from edgekd.graph.model import Array, Graph, read_model
 from edgekd.schema.io import IoRecord
 from edgekd.schema.recipes import PARTS
-from edgekd.students.base import Task
+from edgekd.students.base import Task, sign_of
 from edgekd.students.registry import bundled_task
 from edgekd.verify.engines import DeviceEngine, Engine, LocalEngine
 from edgekd.verify.gates import Gate, group_gates, parity_gate, score_gates, size_gates
@@ -194,10 +194,10 @@ def _score_all(bundle: Bundle, task: Task, engines: list[Engine], found: Verific
 def _find_losses(bundle: Bundle, task: Task, io: IoRecord, found: Verification, engines: set[str]) -> Losses:
     """What the shipped graph and the engines lose most against FP32: samples, and groups where there are any."""
     recipe, parts = bundle.manifest.recipe, groups(task, io, task.evalset())
-    full = found.scores[recipe.reference]
+    full, by = found.scores[recipe.reference], (task.metric, sign_of(task, task.metric))
     ours = [s for name, s in found.scores.items() if name == recipe.ship or name in engines]
-    by_group = {s.subject: group_losses(parts, full, s, task.metric) for s in ours if parts}
-    return {"sample": {s.subject: sample_losses(full, s, task.metric) for s in ours}, "group": by_group}
+    by_group = {s.subject: group_losses(parts, full, s, *by) for s in ours if parts}
+    return {"sample": {s.subject: sample_losses(full, s, *by) for s in ours}, "group": by_group}
 
 
 def _does_not_run(name: str, error: Exception) -> Gate:

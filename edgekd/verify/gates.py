@@ -10,7 +10,7 @@ import numpy as np
 from edgekd.errors import Problem
 from edgekd.evidence import Figure
 from edgekd.schema.recipe import Recipe
-from edgekd.students.base import Task
+from edgekd.students.base import Task, sign_of
 from edgekd.verify.parity import INCOMPARABLE, Difference, Hop
 from edgekd.verify.scores import Kept, Scores, control_names, retained
 from edgekd.verify.worst import Loss
@@ -50,13 +50,14 @@ def _told(t: Difference) -> str:
 def score_gates(recipe: Recipe, task: Task, scores: dict[str, Scores]) -> Iterator[Gate]:
     """Gain and retained gain of the shipped graph and its artifacts; what engines lose to the integer reference.
 
-    Gains count from the raw input's mean, from zero where the task has no baseline.
+    Gains count from the raw input's mean, from zero where the task has no baseline; a gain is what becomes better.
     """
+    sign = sign_of(task, task.metric)
     gates, metric, unit = recipe.gates, task.metric, f" {task.unit}" if task.unit else ""
     base, full, ship = scores.get(task.baseline or ""), scores[recipe.reference], scores[recipe.ship]
     engines = [s for name, s in scores.items() if name not in (*recipe.arms, *control_names(task))]
     for s in (ship, *engines):
-        gain = s.mean(metric) - (base.mean(metric) if base else 0.0)
+        gain = sign * (s.mean(metric) - (base.mean(metric) if base else 0.0))
         if gates.min_gain is not None:
             yield Gate(
                 s.subject,
@@ -67,16 +68,16 @@ def score_gates(recipe: Recipe, task: Task, scores: dict[str, Scores]) -> Iterat
                 "train longer, or lower `gates.min_gain`",
             )
         yield _share_gate(s, f"share of the FP32 {'gain' if base else metric}", full.mean(metric),
-                          retained(base, full, s, metric), recipe)  # fmt: skip
+                          retained(base, full, s, metric, sign), recipe)  # fmt: skip
     for s in engines:
-        drops = np.subtract(ship.values[metric], s.values[metric])
+        drops = sign * np.subtract(ship.values[metric], s.values[metric])
         limits = {"mean": gates.max_engine_drop, "worst sample": gates.max_engine_drop_worst}
         for drop, (which, limit) in zip((drops.mean(), drops.max()), limits.items(), strict=True):
             yield Gate(
                 s.subject,
                 f"change from the integer reference, {which}",
-                f"{-drop:+.3f}{unit}",
-                f"at least -{limit:g}{unit}",
+                f"{-sign * drop:+.3f}{unit}",
+                _change(limit, sign, unit),
                 bool(drop <= limit),
                 "see the parity table for the tensor",
             )
@@ -85,6 +86,7 @@ def score_gates(recipe: Recipe, task: Task, scores: dict[str, Scores]) -> Iterat
 def group_gates(recipe: Recipe, task: Task, losses: dict[str, list[Loss]]) -> Iterator[Gate]:
     """The group that loses most, of each subject, where the recipe sets a limit."""
     limit, unit = recipe.gates.max_group_drop, f" {task.unit}" if task.unit else ""
+    sign = sign_of(task, task.metric)
     if limit is None:
         return
     for subject, found in losses.items():
@@ -92,11 +94,16 @@ def group_gates(recipe: Recipe, task: Task, losses: dict[str, list[Loss]]) -> It
             yield Gate(
                 subject,
                 "worst group against FP32",
-                f"`{worst.name}` {-worst.drop:+.2f}{unit}",
-                f"at least -{limit:g}{unit}",
+                f"`{worst.name}` {-sign * worst.drop:+.2f}{unit}",
+                _change(limit, sign, unit),
                 worst.drop <= limit,
                 "train longer, add samples of that group, or see `edgekd sensitivity` for the layer",
             )
+
+
+def _change(limit: float, sign: int, unit: str) -> str:
+    """The largest change for the worse."""
+    return f"at least -{limit:g}{unit}" if sign > 0 else f"at most +{limit:g}{unit}"
 
 
 def size_gates(recipe: Recipe, weight_bytes: int) -> Iterator[Gate]:

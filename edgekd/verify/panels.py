@@ -1,4 +1,4 @@
-"""Pictures of answers that are masks: the truth, each network's mask, and where the shipped one is wrong."""
+"""Pictures of answers that a task draws, or that are masks: the truth, each network's answer, of masks the errors."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from edgekd.graph.answers import by_output, pictures
 from edgekd.graph.masks import BOX, COLORS, TRUE, coloured, errors, framed, inside, is_mask, outlined, times, tinted
 from edgekd.graph.resize import Picture, scale
 from edgekd.schema.io import IoRecord
-from edgekd.students.base import Marked, Referenced, Sample, Task
+from edgekd.students.base import Draws, DrawsTruth, Marked, Referenced, Sample, Task
 from edgekd.verify.scores import Scores
 
-TRUTH, ERRORS = "truth", "errors"
+TRUTH, INPUT, ERRORS = "truth", "input", "errors"
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,24 @@ def marked(task: Task, sample: Sample) -> Marked | None:
 
 
 def panels(task: Task, io: IoRecord, sample: Sample, i: int, arms: Sequence[Scores]) -> Iterator[Panel]:
+    """The picture with its truth and each arm's answer, as the task draws them; else masks, where there are any."""
+    yield from (_drawn if isinstance(task, Draws) else _masks)(task, io, sample, i, arms)
+
+
+def _drawn(task: Task, io: IoRecord, sample: Sample, i: int, arms: Sequence[Scores]) -> Iterator[Panel]:
+    """The truth, or the input where a task does not draw it, then each arm's answer."""
+    raw = next(iter(pictures(sample.raw, io).values()), None)
+    if isinstance(task, DrawsTruth):
+        yield Panel(TRUTH, np.asarray(task.draw_truth(sample), np.uint8))
+    elif raw is not None:
+        yield Panel(INPUT, coloured(raw))
+    if isinstance(task, Draws):
+        for arm in arms:
+            drawn = np.asarray(task.draw(sample.raw, arm.predictions[i]), np.uint8)
+            yield Panel(arm.subject, drawn, arm.values[task.metric][i])
+
+
+def _masks(task: Task, io: IoRecord, sample: Sample, i: int, arms: Sequence[Scores]) -> Iterator[Panel]:
     """The picture with its truth, each arm's mask, and the last arm's errors; nothing where there are no masks."""
     truth, raw = marked(task, sample), next(iter(pictures(sample.raw, io).values()), None)
     masks = [_values(arm.predictions[i], io) for arm in arms]

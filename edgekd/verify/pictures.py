@@ -17,7 +17,7 @@ from edgekd.graph.model import Graph, read_model
 from edgekd.graph.resize import Picture
 from edgekd.schema.io import IoRecord
 from edgekd.store import write_atomic
-from edgekd.students.base import Sample, Task
+from edgekd.students.base import Sample, Task, sign_of
 from edgekd.students.registry import bundled_task
 from edgekd.verify.check import Verification
 from edgekd.verify.panels import Panel, panels
@@ -60,7 +60,7 @@ def _save_answers(folder: Path, samples: list[Sample], io: IoRecord, task: Task,
     """The shipped net's worst samples and some spread over the evaluation set: panels where answers are masks, else
     input, truth and answers in words."""
     values = arms[-1].values[task.metric]
-    worst = [int(i) for i in np.argsort(values, kind="stable")[:WORST]]
+    worst = [int(i) for i in np.argsort(sign_of(task, task.metric) * np.array(values), kind="stable")[:WORST]]
     others = [i for i in _spread(range(len(samples)), SPREAD) if i not in worst]
     told = [_save_answer(folder, samples[i], i, io, task, arms) | {"group": group, "value": values[i]}
             for group, picks in (("worst", worst), ("spread", others)) for i in picks]  # fmt: skip
@@ -83,7 +83,7 @@ def _save_panels(folder: Path, found: Iterable[Panel], name: str) -> list[dict[s
     """Each panel's file, subject and score."""
     out = []
     for panel in found:
-        file = f"{name}--mask-{panel.subject}.png"
+        file = f"{name}--panel-{panel.subject}.png"
         _save(folder / file, panel.picture)
         out.append({"file": file, "subject": panel.subject, "value": panel.value})
     return out

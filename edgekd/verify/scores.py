@@ -77,19 +77,19 @@ def _predictions(task: Task, io: IoRecord, samples: Sequence[Sample], answers: A
         yield join([task.decode(next(outputs), io) for _ in views(sample.raw, io)], sample.raw, io)
 
 
-def retained(base: Scores | None, full: Scores, artifact: Scores, metric: str) -> Kept | None:
+def retained(base: Scores | None, full: Scores, artifact: Scores, metric: str, sign: int = 1) -> Kept | None:
     """`(artifact - base) / (FP32 - base)` of the means, with its paired 95 % bootstrap interval over samples.
 
-    `base` is the raw input's scores, zero where the task has none; then FP32 at zero or below has no share: None.
-    Where FP32 gains nothing over `base`, no worse is all kept.
+    `base` is the raw input's scores, zero where the task has none; then FP32 at zero or below has no share, nor has an
+    error (`sign` -1): None. Where FP32 gains nothing over `base`, no worse is all kept.
     """
-    if base is None and full.mean(metric) <= 0:
+    if base is None and sign * full.mean(metric) <= 0:
         return None
     zero = (0.0,) * len(full.ids)
     rows = np.array([base.values[metric] if base else zero, full.values[metric], artifact.values[metric]]).T
 
     def ratio(table: NDArray[Any]) -> float:
-        low, best, ours = table.mean(0)
+        low, best, ours = sign * table.mean(0)
         return float((ours - low) / (best - low)) if best > low else float(ours >= best)
 
     return ratio(rows), bootstrap(rows, ratio)

@@ -10,7 +10,7 @@ from edgekd.errors import Problem
 from edgekd.evidence import Bundle, Figure, host, now
 from edgekd.resources import sha256
 from edgekd.store import installed
-from edgekd.students.base import Task, unit_of
+from edgekd.students.base import Task, sign_of, unit_of
 from edgekd.verify.gates import Gate
 from edgekd.verify.parity import Hop
 from edgekd.verify.scores import Scores, control_names, retained
@@ -42,11 +42,12 @@ def figures(
 
 def _scores(bundle: Bundle, task: Task, scores: dict[str, Scores], s: Scores) -> Iterator[Figure]:
     base, full = scores.get(task.baseline or ""), scores[bundle.manifest.recipe.reference]
+    judged = task.metric, sign_of(task, task.metric)
     for metric, values in s.values.items():
         yield _figure(bundle, metric, s.subject, s.mean(metric), unit_of(task, metric),
                       "mean over evaluation samples, 95 % bootstrap interval over samples", n=len(values),
                       interval=s.interval(metric), details=dict(zip(s.ids, values, strict=True)))  # fmt: skip
-    if s is not full and s.subject not in control_names(task) and (kept := retained(base, full, s, task.metric)):
+    if s is not full and s.subject not in control_names(task) and (kept := retained(base, full, s, *judged)):
         value, interval = kept
         ratio = f"(it - {task.baseline}) / (FP32 - {task.baseline})" if base else "it / FP32"
         yield _figure(bundle, "retained", s.subject, value, "",
@@ -56,7 +57,7 @@ def _scores(bundle: Bundle, task: Task, scores: dict[str, Scores], s: Scores) ->
 
 def _worst(bundle: Bundle, task: Task, what: str, subject: str, found: list[Loss]) -> Figure:
     return _figure(bundle, f"worst {what} drop", subject, found[0].drop, task.unit,
-                   f"largest drop of {task.metric} from FP32 in any {what}", n=found[0].n,
+                   f"largest loss of {task.metric} against FP32 in any {what}", n=found[0].n,
                    details={"losses": [asdict(loss) for loss in found]})  # fmt: skip
 
 

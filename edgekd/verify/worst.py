@@ -23,11 +23,13 @@ class Loss:
     full: float
     ours: float
     n: int
+    sign: int = 1
+    """-1 where lower is better."""
 
     @property
     def drop(self) -> float:
         """Positive where the artifact is worse."""
-        return self.full - self.ours
+        return self.sign * (self.full - self.ours)
 
 
 def groups(task: Task, io: IoRecord, samples: Sequence[Sample]) -> dict[str, list[int]]:
@@ -59,14 +61,14 @@ def _class(io: IoRecord) -> Callable[[Sample], str | None] | None:
     return label
 
 
-def group_losses(found: dict[str, list[int]], full: Scores, ours: Scores, metric: str) -> list[Loss]:
+def group_losses(found: dict[str, list[int]], full: Scores, ours: Scores, metric: str, sign: int = 1) -> list[Loss]:
     """Each group's means, the largest loss first."""
     before, after = (np.array(s.values[metric]) for s in (full, ours))
-    losses = [Loss(n, float(before[i].mean()), float(after[i].mean()), len(i)) for n, i in found.items()]
+    losses = [Loss(n, float(before[i].mean()), float(after[i].mean()), len(i), sign) for n, i in found.items()]
     return sorted(losses, key=lambda loss: -loss.drop)
 
 
-def sample_losses(full: Scores, ours: Scores, metric: str) -> list[Loss]:
+def sample_losses(full: Scores, ours: Scores, metric: str, sign: int = 1) -> list[Loss]:
     """The samples that lose most, the largest loss first."""
     rows = zip(full.ids, full.values[metric], ours.values[metric], strict=True)
-    return sorted((Loss(i, a, b, 1) for i, a, b in rows), key=lambda loss: -loss.drop)[:SHOWN]
+    return sorted((Loss(i, a, b, 1, sign) for i, a, b in rows), key=lambda loss: -loss.drop)[:SHOWN]

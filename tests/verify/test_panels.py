@@ -89,3 +89,23 @@ def test_masks_among_several_outputs():
     io = IoRecord(inputs=(GREY,), outputs=(ClassesOutput(name="c", labels=("a", "b")), MASK))
     answer = {"c": np.array([0.1, 0.9]), "m": values(square(8, 8))}
     assert len(shown(Marks({}, 0), None, arm("fp32", answer), arm("int8", answer), io=io)) == 4
+
+
+class Draws(Segments):
+    def draw(self, raw, prediction):
+        return np.full((8, 8, 3), prediction, np.uint8)
+
+
+class DrawsBoth(Draws):
+    def draw_truth(self, sample):
+        return np.full((8, 8, 3), sample.truth, np.uint8)
+
+
+@pytest.mark.parametrize(("kind", "first", "shade"), [(Draws, "input", 90), (DrawsBoth, "truth", 7)])
+def test_what_a_task_draws_is_shown_as_it_draws_it(kind, first, shade):
+    record = IoRecord(inputs=(GREY,), outputs=(MASK,))
+    arms = [Scores(name, ("a",), {"iou": (v,)}, (v,)) for name, v in (("fp32", 50), ("ours", 40))]
+    found = list(panels(kind({}, 0), record, Sample("a", RAW, 7), 0, arms))
+    assert [(p.subject, p.value, int(p.picture[0, 0, 0])) for p in found] == [
+        (first, None, shade), ("fp32", 50, 50), ("ours", 40, 40),
+    ]  # fmt: skip

@@ -38,8 +38,8 @@ class DeployedNet(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.backbone, channels = build(config)
-        self.head = DeployedHead(config.head, channels)
+        self.backbone, self.channels = build(config)
+        self.head = DeployedHead(config.head, self.channels)
 
     def forward(self, crop: Tensor) -> tuple[Tensor, ...]:
         """A crop each to pose, shape and camera."""

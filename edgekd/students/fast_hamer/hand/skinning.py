@@ -1,0 +1,42 @@
+"""A hand model posed: linear blend skinning (Romero et al. 2017, MANO; Loper et al. 2015, SMPL). numpy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekd.students.fast_hamer.hand.model import JOINTS, LANDMARKS, PARENTS, Float, HandModel
+
+Values = NDArray[np.floating[Any]]
+
+
+def skin(model: HandModel, rotations: Values, shape: Values) -> tuple[Float, Float]:
+    """Rotations (N, 16, 3, 3), of the hand as a whole, then of joints against their parents, and shapes (N, 10) to
+    vertices (N, V, 3) and landmarks (N, 21, 3), in metres.
+
+    Rotations are absolute: MANO's mean pose is not added, as in HaMeR.
+    """
+    count = len(rotations)
+    shaped = model.template + np.tensordot(shape, model.shapedirs, (1, 2))
+    joints = np.einsum("jv,nvk->njk", model.regressor, shaped)
+    bent = (rotations[:, 1:] - np.eye(3)).reshape(count, -1)
+    posed = shaped + np.tensordot(bent, model.posedirs, (1, 2))
+    turns, places = chain(rotations, joints)
+    offsets = places - (turns @ joints[..., None])[..., 0]
+    blended = np.einsum("vj,njab->nvab", model.weights, turns)
+    vertices = (blended @ posed[..., None])[..., 0] + np.einsum("vj,nja->nva", model.weights, offsets)
+    landmarks = np.concatenate([places, vertices[:, list(model.tips)]], 1)[:, list(LANDMARKS)]
+    return vertices.astype(np.float32), landmarks.astype(np.float32)
+
+
+def chain(rotations: Values, joints: Values) -> tuple[Values, Values]:
+    """Rotations against parents (N, 16, 3, 3) and joints in rest (N, 16, 3) to rotations and places in the world."""
+    turns, places = [rotations[:, 0]], [joints[:, 0]]
+    for i in range(1, JOINTS):
+        parent = PARENTS[i]
+        turns.append(turns[parent] @ rotations[:, i])
+        bone = (joints[:, i] - joints[:, parent])[..., None]
+        places.append(places[parent] + (turns[parent] @ bone)[..., 0])
+    return np.stack(turns, 1), np.stack(places, 1)
