@@ -2,6 +2,7 @@
 
 import sys
 from types import ModuleType
+from zipfile import ZipFile
 
 import pytest
 import torch
@@ -139,6 +140,17 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path):
     with pytest.raises(RequestError, match="no checkpoint of plain tensors"):
         load_student(tmp_path / "net.ckpt")
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "spoilt", [b"\x80\x02a.", b"\x80\x02}(ae.", b"\x80\x02ccollections\nOrderedDict\nq\x00)Ra.", b""]
+)
+def test_a_checkpoint_whose_inside_is_spoilt_is_told(spoilt, tmp_path):
+    with ZipFile(tmp_path / "net.ckpt", "w") as file:
+        file.writestr("net/data.pkl", spoilt)
+        file.writestr("net/version", "3\n")
+    with pytest.raises(RequestError, match="no checkpoint of plain tensors"):
+        load_student(tmp_path / "net.ckpt")
 
 
 def test_truncated_and_absent_files_are_told(tmp_path):
