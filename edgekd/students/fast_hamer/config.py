@@ -39,7 +39,9 @@ class LossConfig(Strict):
 class ModelConfig(Strict):
     """The recipe's `model` table."""
 
-    backbone: Backbone = Field("nano", description="What sees the picture; all but `nano` are the authors'.")
+    backbone: Backbone = Field(
+        "nano", description="What sees the picture; all but `nano` and `convnext-tiny` are the authors'."
+    )
     width: float = Field(1.0, gt=0, le=4, description="Factor of the channels of `nano`.")
     head: HeadConfig = Field(default_factory=HeadConfig, description="The decoder.")
     loss: LossConfig = Field(default_factory=LossConfig, description="What is trained for.")
