@@ -21,8 +21,8 @@ from edgekd.students.fast_hamer.data.base import Hand, Hands
 from edgekd.students.fast_hamer.data.poses import rotations, shape
 from edgekd.students.fast_hamer.hand.model import Float
 from edgekd.students.fast_hamer.hand.skinning import skin
-from edgekd.students.fast_hamer.hand.synthetic import normals_of, synthetic_hand
-from edgekd.students.fast_hamer.render import rasterise, shaded
+from edgekd.students.fast_hamer.hand.synthetic import synthetic_hand
+from edgekd.students.fast_hamer.render import normals_of, rasterise, shaded
 
 BEHIND = {"training": "edgekd:photos", "test": "edgekd:kodak"}
 """Photographs that hands are rendered before; those of the test train nothing."""
@@ -103,7 +103,7 @@ def rendered(hand: Hand, rng: np.random.Generator, side: int, behind: str) -> Pi
     places = np.column_stack([vertices[:, :2] / vertices[:, 2:] * focal + shift, vertices[:, 2]])
     light = rng.normal(size=3) * [1, 1, 0.5] - [0, 0.5, 1]
     lit = shaded(normals_of(vertices, faces), skin_colours(len(vertices), hand, rng), light, rng.uniform(0.15, 0.6))
-    drawn = rasterise(places, faces, lit * rng.uniform(0.6, 1.15), (size, size))
+    drawn = rasterise(places, faces, lit * rng.uniform(0.6, 1.15), (size, size), 2)
     ground = background(behind, size, rng)
     whole = drawn[..., :3] + (1 - drawn[..., 3:]) * ground
     image = Image.fromarray(np.rint(np.clip(whole, 0, 255)).astype(np.uint8))

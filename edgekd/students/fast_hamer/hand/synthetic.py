@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.students.fast_hamer.hand.model import JOINTS, SHAPES, HandModel
+from edgekd.students.fast_hamer.render import normals_of
 
 Values = NDArray[np.float64]
 RINGS, AROUND, COLUMNS = 12, 8, 8
@@ -65,14 +65,16 @@ class Finger:
         return np.array(self.base) + along[:, None] * self.direction
 
 
-THUMB = Finger(13, (0.022, 0.022, 0.006), (0.66, 0.72, 0.20), (0.043, 0.033, 0.028), (0.0150, 0.0085), 14, 0.010)
-INDEX = Finger(1, (0.025, 0.088, 0.0), (0.09, 1, 0), (0.043, 0.026, 0.023), (0.0092, 0.0070), 14, 0.021)
-MIDDLE = Finger(4, (0.003, 0.091, 0.0), (0.0, 1, 0), (0.047, 0.030, 0.024), (0.0094, 0.0072), 15, 0.022)
-RING = Finger(10, (-0.017, 0.086, 0.0), (-0.08, 1, 0), (0.043, 0.028, 0.024), (0.0088, 0.0068), 15, 0.021)
-LITTLE = Finger(7, (-0.034, 0.076, 0.0), (-0.17, 1, 0), (0.034, 0.021, 0.020), (0.0078, 0.0060), 14, 0.019)
+THUMB = Finger(13, (0.022, 0.022, 0.006), (0.66, 0.72, 0.20), (0.043, 0.033, 0.028), (0.0155, 0.0092), 14, 0.010)
+INDEX = Finger(1, (0.025, 0.088, 0.0), (0.09, 1, 0), (0.043, 0.026, 0.023), (0.0098, 0.0076), 14, 0.021)
+MIDDLE = Finger(4, (0.003, 0.091, 0.0), (0.0, 1, 0), (0.047, 0.030, 0.024), (0.0100, 0.0078), 15, 0.022)
+RING = Finger(10, (-0.017, 0.086, 0.0), (-0.08, 1, 0), (0.043, 0.028, 0.024), (0.0094, 0.0073), 15, 0.021)
+LITTLE = Finger(7, (-0.034, 0.076, 0.0), (-0.17, 1, 0), (0.034, 0.021, 0.020), (0.0083, 0.0065), 14, 0.019)
 FINGERS = (INDEX, MIDDLE, RING, LITTLE)
 """From the thumb's side on; each takes two columns of the palm's last ring."""
 ALL = (THUMB, *FINGERS)
+LIES = (0, 0.08, 0.22, 0.36, 0.50, 0.59, 0.67, 0.75, 0.82, 0.885, 0.945, 1)
+"""Where the palm's rings lie, in shares of its length; the thumb branches where they are far apart."""
 THUMB_RINGS = slice(1, 5)
 """Rings of the palm between which the thumb branches."""
 
@@ -106,7 +108,7 @@ class _Mesh:
 def synthetic_hand() -> HandModel:
     """The model; the same arrays each time."""
     mesh = _grown()
-    template, finger, along = np.array(mesh.vertices), np.array(mesh.finger), np.array(mesh.along)
+    template, finger, along = _smooth(mesh), np.array(mesh.finger), np.array(mesh.along)
     joints = np.zeros((JOINTS, 3))
     for each in ALL:
         joints[each.joint : each.joint + 3] = each.joints()
@@ -151,7 +153,7 @@ def _palm() -> list[Values]:
     across = np.linspace(1, -1, COLUMNS)
     wrist = np.column_stack([0.029 * across, np.zeros(COLUMNS)])
     out = []
-    for t in np.linspace(0, 1, RINGS):
+    for t in LIES:
         middle = (1 - t) * wrist + t * ends
         wide = 1 + 0.10 * np.sin(np.pi * t) * np.abs(across)
         x, y = middle[:, 0] * wide, middle[:, 1]
@@ -192,6 +194,22 @@ def _grow(mesh: _Mesh, finger: Finger, number: int, loop: list[int]) -> None:
     one, other = mesh.add(end + 0.25 * tip * np.stack([half, -half]), number, finger.length)
     mesh.faces += [(below[i], below[(i + 1) % AROUND], one if i < AROUND // 2 else other) for i in range(AROUND)]
     mesh.faces += [(below[AROUND // 2], other, one), (below[0], one, other)]
+
+
+def _smooth(mesh: _Mesh) -> Values:
+    """The vertices, with those where fingers branch drawn to the middle of their neighbours; the open end stays."""
+    points, faces = np.array(mesh.vertices), np.array(mesh.faces)
+    near = np.zeros((len(points), len(points)))
+    near[faces, np.roll(faces, 1, 1)] = near[np.roll(faces, 1, 1), faces] = 1
+    near /= near.sum(1, keepdims=True)
+    for finger in ALL:
+        web = np.array(finger.base) + finger.begins * finger.direction
+        reach, steps = (0.024, (0.8,) * 4) if finger is THUMB else (0.012, (0.7, -0.6) * 4)
+        for step in steps:  # a finger's there and almost back, so that it does not grow thin (Taubin 1995)
+            amount = np.exp(-((np.linalg.norm(points - web, axis=1) / reach) ** 2))
+            amount[: 2 * COLUMNS] = 0
+            points = points + step * amount[:, None] * (near @ points - points)
+    return points
 
 
 def _step(x: Values, at: float, width: float) -> Values:
@@ -251,16 +269,6 @@ def _mean(points: Values, joint: Values, count: int = 32) -> Values:
     even = np.full(count, 1 / count)
     row[near] = even + np.linalg.pinv(system) @ (np.append(joint, 1) - system @ even)
     return row
-
-
-def normals_of(points: NDArray[np.floating[Any]], faces: NDArray[np.integer[Any]]) -> Values:
-    """(V, 3), of length one: the mean of the faces around each vertex, by their area."""
-    a, b, c = (points[faces[:, k]] for k in range(3))
-    out, across = np.zeros(points.shape), np.cross(b - a, c - a)
-    for k in range(3):
-        np.add.at(out, faces[:, k], across)
-    normals: Values = out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-12)
-    return normals
 
 
 def _shapes(mesh: _Mesh, points: Values, finger: NDArray[np.int64]) -> Values:
