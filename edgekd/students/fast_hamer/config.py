@@ -39,7 +39,9 @@ class LossConfig(Strict):
 class ModelConfig(Strict):
     """The recipe's `model` table."""
 
-    backbone: Backbone = Field("nano", description="What sees the picture; all but `nano` are the authors'.")
+    backbone: Backbone = Field(
+        "nano", description="What sees the picture; all but `nano` and `convnext-tiny` are the authors'."
+    )
     width: float = Field(1.0, gt=0, le=4, description="Factor of the channels of `nano`.")
     head: HeadConfig = Field(default_factory=HeadConfig, description="The decoder.")
     loss: LossConfig = Field(default_factory=LossConfig, description="What is trained for.")
@@ -51,7 +53,8 @@ class DataConfig(Strict):
     source: str = Field(
         "edgekd:hands",
         description="`edgekd:hands`: hands that edgekd renders itself; an `.npz` of crops with `uv` and `xyz_cm`; a "
-        "folder of FreiHAND's or of HO3D's layout; a folder of HaMeR's `.tar` files.",
+        "folder of FreiHAND's or of HO-3D's layout; a folder of HaMeR's `.tar` files. Meshes of the last three are "
+        "MANO's: without its file in `hand` their landmarks alone are used.",
     )
     hand: str = Field(
         "edgekd:hand", description="The hand model: edgekd's own, or your `MANO_RIGHT.pkl`, which stays where it is."
@@ -61,7 +64,9 @@ class DataConfig(Strict):
     )
     side: int = Field(128, ge=32, multiple_of=32, description="Side of a training crop, in pixels; the paper's is 256.")
     train: float = Field(0.8, gt=0, lt=1, description="Share that trains, where the source has no split of its own.")
-    split: int = Field(0, ge=0, description="Seed of what edgekd renders; of `.npz` files which block tests.")
+    split: int = Field(
+        0, ge=0, description="Seed of what edgekd renders; of `.npz` and `.tar` files which blocks test."
+    )
     tests: int = Field(200, ge=1, description="At most so many test hands, taken evenly.")
     rendered: int = Field(2000, ge=16, description="Hands that are rendered to train on.")
     labelled: float = Field(1.0, ge=0, le=1, description="Share of the training hands whose labels are used.")

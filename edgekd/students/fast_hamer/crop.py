@@ -108,14 +108,15 @@ def cut(picture: Picture, crop: Crop, side: int) -> Picture:
 def _shrunk(image: Image.Image, to_picture: Matrix, side: int, times: float) -> tuple[Image.Image, Matrix]:
     """The square of a picture that holds a crop, `times` smaller; and places in the picture as places in it."""
     corners = to_picture[:2] @ np.array([[0, side, 0, side], [0, 0, side, side], [1, 1, 1, 1]])
-    low, wide = corners.min(1), float(np.ptp(corners, 1).max())
-    count = max(1, ceil(round(wide / times, 6)))
+    count = ceil(round(float(np.ptp(corners, 1).max()) / times, 6))
     wide = count * times
+    low = corners.mean(1) - wide / 2
     left, top = np.floor(low).astype(int)
     right, bottom = np.ceil(low + wide).astype(int)
     padded = image.crop((left, top, right, bottom))
-    box = (low[0] - left, low[1] - top, low[0] - left + wide, low[1] - top + wide)
-    small = padded.resize((count, count), Image.Resampling.BILINEAR, box=tuple(map(float, box)))
+    x, y = float(low[0] - left), float(low[1] - top)
+    box = x, y, min(x + wide, padded.width), min(y + wide, padded.height)
+    small = padded.resize((count, count), Image.Resampling.BILINEAR, box=box)
     return small, np.array([[1 / times, 0, -low[0] / times], [0, 1 / times, -low[1] / times], [0, 0, 1]])
 
 

@@ -49,21 +49,31 @@ class SelfAttention(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """The token asks the places of a map."""
+    """The token asks the places of a map.
+
+    One question is cheaper to take to the map's channels than the map to the question, `(K^T q) . x` in place of
+    `q . (K x)`, and an answer cheaper to project once it is averaged. At the authors' sizes (960 channels, 64 places,
+    512 inner) that is 2 M products a layer in place of 63 M. Ours.
+    """
 
     def __init__(self, config: HeadConfig, channels: int) -> None:
         super().__init__()
         self.heads, inner = config.heads, config.heads * config.head_width
+        self.scale = float(config.head_width) ** -0.5
         self.to_kv = nn.Linear(channels, 2 * inner, bias=False)
         self.to_q = nn.Linear(config.width, inner, bias=False)
         self.to_out = nn.Sequential(nn.Linear(inner, config.width))
 
+    def weights(self) -> Tensor:
+        """(2, heads, head width, C): of keys and of values."""
+        return self.to_kv.weight.reshape(2, self.heads, -1, self.to_kv.in_features)
+
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         """(N, 1, width) and (N, T, C) to (N, 1, width)."""
-        split = [part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in
-                 (self.to_q(x), *self.to_kv(context).chunk(2, dim=2))]  # fmt: skip
-        found = nn.functional.scaled_dot_product_attention(*split)
-        y: Tensor = self.to_out(found.transpose(1, 2).flatten(2))
+        keys, values = self.weights()
+        asked = torch.einsum("nhd,hdc->nhc", self.to_q(x).reshape(len(x), self.heads, -1), keys)
+        seen = torch.softmax(asked @ context.transpose(1, 2) * self.scale, dim=2) @ context
+        y: Tensor = self.to_out(torch.einsum("nhc,hdc->nhd", seen, values).reshape(len(x), 1, -1))
         return y
 
 

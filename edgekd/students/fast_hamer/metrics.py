@@ -86,7 +86,7 @@ def _nearest(one: Points, other: Points) -> tuple[Values, Values]:
     middle = np.mean(other, 0, np.float64)
     a, b = one - middle, other - middle
     squares = (a * a).sum(1)[:, None] + (b * b).sum(1) - 2 * a @ b.T
-    return tuple(np.sqrt(np.maximum(squares.min(axis), 0)) for axis in (1, 0))  # type: ignore[return-value]
+    return tuple(np.sqrt(np.maximum(squares.min(axis), 0)) for axis in (1, 0))
 
 
 def found_shares(predicted: Points, true: Points, trust: Points, box: float) -> dict[float, float]:

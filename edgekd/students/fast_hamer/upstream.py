@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.serialization import safe_globals
 
 from edgekd.errors import Problem, ProblemsError, RequestError
+from edgekd.schema.load import parse
 from edgekd.students.fast_hamer.config import HeadConfig, ModelConfig
 from edgekd.students.fast_hamer.head import ManoHead
 from edgekd.students.fast_hamer.names import STUDENTS, VIT, Rule, theirs
@@ -34,8 +35,8 @@ HEADS = 8
 """Of the decoder's attention, in every published setting: no tensor tells it."""
 
 
-class _Setting(OrderedDict[str, Any]):
-    """Stands for a settings object in a checkpoint: it becomes a plain dict, whatever it is made with, and is dropped."""
+class _Setting:
+    """Stands for each object of settings: whatever it is made with, it becomes an empty dict."""
 
     def __new__(cls, *_: Any) -> Any:
         return OrderedDict()
@@ -53,7 +54,7 @@ _SETTINGS = (
 
 
 def load_hamer(path: Path) -> HamerNet:
-    """HaMeR of its checkpoint file, in eval mode. Nothing in the file is executed. Raises MissingError, RequestError."""
+    """HaMeR of a checkpoint file, in eval mode; nothing in it is executed. Raises MissingError or RequestError."""
     return from_hamer(_read(path), str(path))
 
 
@@ -73,8 +74,10 @@ def from_hamer(state: Any, name: str = "the state", heads: int = VitConfig().hea
 
     Raises RequestError where it is another net's, ProblemsError where tensors are missing, unknown or misshapen.
     """
-    state = _ours(state, name, ("backbone.pos_embed", *_SIZES))
-    width = state["backbone.pos_embed"].shape[-1]
+    state = _ours(state, name, _SIZES | {_EMBEDDED: 3})
+    width = state[_EMBEDDED].shape[-1]
+    if width % heads:
+        raise RequestError(f"`{_EMBEDDED}` of `{name}` is {width} wide, no multiple of {heads} heads", _HINT)
     with torch.device("meta"):
         net = HamerNet(VitConfig(width, _count(state, r"backbone\.blocks\.(\d+)"), heads), _head(state))
     return _filled(net, state, VIT, name)
@@ -93,40 +96,43 @@ def from_student(state: Any, name: str = "the state") -> HandNet:
     return _filled(net, state, rules, name)
 
 
-_LAYER = "mano_head.transformer.transformer.layers."
-_SIZES = (
-    "mano_head.transformer.pos_embedding",
-    f"{_LAYER}0.1.fn.to_q.weight",
-    f"{_LAYER}0.2.fn.net.0.weight",
-)
-"""Tensors that tell the decoder's sizes."""
+_HINT = "name a checkpoint of HaMeR or Fast-HaMeR"
+_EMBEDDED = "backbone.pos_embed"
+_LAYERS = "mano_head.transformer.transformer.layers."
+_QUESTION, _HIDDEN = f"{_LAYERS}0.1.fn.to_q.weight", f"{_LAYERS}0.2.fn.net.0.weight"
+_SIZES = {_QUESTION: 2, _HIDDEN: 2}
+"""Tensors that tell the decoder's sizes, and how many dimensions they have."""
 
 
-def _ours(state: Any, name: str, needed: Collection[str]) -> State:
-    """The tensors of a state dict that a net here has, in float32."""
+def _ours(state: Any, name: str, needed: Mapping[str, int]) -> State:
+    """The tensors of a state dict but those that no net here has."""
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise RequestError(f"`{name}` is no state dict", "name a checkpoint of HaMeR or Fast-HaMeR")
-    if lacking := [key for key in needed if key not in state or state[key].dim() < 2]:
-        raise RequestError(f"`{name}` lacks `{lacking[0]}`", "name a checkpoint of HaMeR or Fast-HaMeR")
-    kept = {str(key): value for key, value in state.items() if not str(key).startswith(tuple(LEFT_OUT))}
-    return {key: value.float() if value.is_floating_point() else value for key, value in kept.items()}
+        raise RequestError(f"`{name}` is no state dict", _HINT)
+    for key, dimensions in needed.items():
+        if key not in state:
+            raise RequestError(f"`{name}` lacks `{key}`", _HINT)
+        if state[key].dim() != dimensions:
+            raise RequestError(
+                f"`{key}` of `{name}` is {list(state[key].shape)}, not of {dimensions} dimensions", _HINT
+            )
+    return {str(key): value for key, value in state.items() if not str(key).startswith(tuple(LEFT_OUT))}
 
 
 def _count(state: State, pattern: str) -> int:
-    """How many of a kind there are, by the numbers in their names."""
-    return 1 + max((int(found[1]) for key in state if (found := re.match(pattern, key))), default=0)
+    """How many numbers stand in such names."""
+    return len({found[1] for key in state if (found := re.match(pattern, key))})
 
 
 def _head(state: State) -> HeadConfig:
     """The decoder's sizes."""
-    question, hidden = state[f"{_LAYER}0.1.fn.to_q.weight"], state[f"{_LAYER}0.2.fn.net.0.weight"]
-    depth = _count(state, re.escape(_LAYER) + r"(\d+)")
-    inner, width = question.shape
-    return HeadConfig(depth=depth, width=width, heads=HEADS, head_width=inner // HEADS, hidden=len(hidden))
+    inner, width = state[_QUESTION].shape
+    depth, hidden = _count(state, re.escape(_LAYERS) + r"(\d+)"), len(state[_HIDDEN])
+    sizes = {"depth": depth, "width": width, "heads": HEADS, "head_width": inner // HEADS, "hidden": hidden}
+    return parse(HeadConfig, sizes, "the decoder")
 
 
 def _filled(net: Net, state: State, rules: tuple[Rule, ...], name: str) -> Net:
-    """The net, without weights so far, with those of the state, in eval mode."""
+    """The net, so far without weights, with those of the state, in eval mode."""
     wanted = net.state_dict()
     places = {key: theirs(key, rules) for key in wanted}
     names = {place for place, _ in places.values()}
@@ -135,26 +141,30 @@ def _filled(net: Net, state: State, rules: tuple[Rule, ...], name: str) -> Net:
         *_differing(f"`{name}` has an unknown", state.keys() - names),
     ]
     found = {key: _part(state[place], third, wanted[key]) for key, (place, third) in places.items() if place in state}
-    for key, tensor in found.items():
-        if tensor.shape != wanted[key].shape:
-            place = places[key][0]
-            message = f"`{place}` of `{name}` is {list(state[place].shape)}, where {list(wanted[key].shape)} is known"
-            problems.append(Problem("", message))
+    odd = {places[key][0]: key for key, tensor in found.items() if tensor.shape != wanted[key].shape}
+    for place, key in odd.items():
+        shapes = f"{list(state[place].shape)}, and {list(wanted[key].shape)} is what becomes of it"
+        problems.append(Problem("", f"`{place}` of `{name}` is {shapes}", _HINT))
     if problems:
         raise ProblemsError(problems)
     net.load_state_dict(found, assign=True)
-    return net.requires_grad_(True).eval()
+    return net.eval()
 
 
 def _differing(what: str, keys: Collection[str]) -> list[Problem]:
-    return [Problem("", f"{what} `{key}`", "it is not a checkpoint of this network") for key in sorted(keys)]
+    """The first few, and how many there are."""
+    first = ", ".join(f"`{key}`" for key in sorted(keys)[:3])
+    more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+    return [Problem("", f"{what} {first}{more}", _HINT)] if keys else []
 
 
 def _part(tensor: Tensor, third: int | None, wanted: Tensor) -> Tensor:
     """Their tensor as ours: a third of it, or (C, 1, 1) as (C,)."""
     if third is not None and tensor.dim() and len(tensor) % 3 == 0:
-        return tensor.chunk(3)[third].clone()
-    return tensor.flatten() if tensor.shape == (*wanted.shape, 1, 1) else tensor
+        tensor = tensor.chunk(3)[third].clone()
+    elif tensor.shape == (*wanted.shape, 1, 1):
+        tensor = tensor.flatten()
+    return tensor.to(wanted.dtype)
 
 
 @torch.no_grad()

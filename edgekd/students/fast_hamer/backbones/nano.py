@@ -2,6 +2,7 @@
 
 Stride 16, so that a crop of 128 pixels gives 8 x 8 places to ask, as many as the authors' students see of 256. ReLU,
 since every engine puts it into the convolution before it, where HardSwish costs TensorRT a way through float.
+0.34 M parameters, 40 M products at 128 pixels.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ _BLOCKS = (
     (3, 1, 16, 16),
     (3, 2, 48, 24), (3, 1, 72, 24),
     (5, 2, 72, 40), (5, 1, 120, 40),
-    (5, 2, 200, 96), (5, 1, 288, 96), (5, 1, 288, 96), (5, 1, 288, 96),
+    (5, 2, 200, 112), (5, 1, 336, 112), (5, 1, 336, 112), (5, 1, 336, 112),
 )  # fmt: skip
 """Side of the depthwise kernel, stride, channels between, channels behind; a block of no more between expands not."""
 

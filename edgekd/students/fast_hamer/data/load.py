@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from math import ceil
 from pathlib import Path
@@ -11,7 +12,12 @@ import numpy as np
 from edgekd.errors import MissingError, RequestError
 from edgekd.students.fast_hamer.config import DataConfig
 from edgekd.students.fast_hamer.data.base import Hands
+from edgekd.students.fast_hamer.data.freihand import load_freihand
+from edgekd.students.fast_hamer.data.ho3d import load_ho3d
+from edgekd.students.fast_hamer.data.mano import landmarks_alone
 from edgekd.students.fast_hamer.data.npz import load_arrays
+from edgekd.students.fast_hamer.data.tars import load_tars
+from edgekd.students.fast_hamer.hand.load import SHIPPED
 
 RENDERED = "edgekd:hands"
 """The source that edgekd draws itself."""
@@ -39,9 +45,21 @@ def _found(config: DataConfig) -> Hands:
         raise MissingError(f"`{config.source}` does not exist", f"name a file or a folder of hands, or `{RENDERED}`")
     if path.suffix == ".npz":
         return load_arrays(path, config)
+    hands = _reader(path)(path, config)
+    return landmarks_alone(hands) if config.hand == SHIPPED else hands
+
+
+def _reader(path: Path) -> Callable[[Path, DataConfig], Hands]:
+    """What reads a source of the layout that this one has."""
+    if (path / "training_xyz.json").is_file():
+        return load_freihand
+    if (path / "train.txt").is_file():
+        return load_ho3d
+    if path.suffix == ".tar" or any(path.glob("*.tar")):
+        return load_tars
     raise RequestError(
-        f"`{config.source}` is no known source of hands",
-        "name an `.npz` file, a folder of FreiHAND's or HO3D's layout, or one of HaMeR's `.tar` files",
+        f"`{path}` is no known source of hands",
+        "name an `.npz` file, a folder of FreiHAND's or HO-3D's layout, or one of HaMeR's `.tar` files",
     )
 
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.errors import RequestError
+from edgekd.students.arrays import read_arrays
 from edgekd.students.fast_hamer.config import DataConfig
 from edgekd.students.fast_hamer.data.base import Hand, Hands
-from edgekd.students.picosam3.data import read_arrays
 
 BLOCKS = 5
 """Places in a sequence of pictures from which a test is taken, each one contiguous."""

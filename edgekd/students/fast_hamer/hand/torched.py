@@ -40,7 +40,7 @@ class Skin(nn.Module):
         turns, places = _chain(rotations, joints)
         offsets = places - (turns @ joints[..., None])[..., 0]
         moves = (self.weights @ torch.cat([turns.flatten(2), offsets], 2)).split([9, 3], 2)
-        vertices = (moves[0].unflatten(2, (3, 3)) @ posed[..., None])[..., 0] + moves[1]
+        vertices = (moves[0].unflatten(2, (3, 3)) * posed[:, :, None]).sum(-1) + moves[1]
         return vertices, torch.cat([places, vertices[:, self.tips]], 1)[:, list(LANDMARKS)]
 
 

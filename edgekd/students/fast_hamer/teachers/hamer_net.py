@@ -1,4 +1,4 @@
-"""HaMeR (Pavlakos et al. 2024, arXiv 2312.05251): ViT-H of ViTPose's form, and the decoder that the students have too."""
+"""HaMeR (Pavlakos et al. 2024, arXiv 2312.05251): a ViT-H of ViTPose's form, and the students' decoder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class VitConfig(NamedTuple):
 
 
 class VitPose(nn.Module):
-    """A plain vision transformer, (N, 3, 256, 192) to (N, width, 16, 12). Raises MissingError without `transformers`."""
+    """A plain vision transformer. Raises MissingError without `transformers`."""
 
     def __init__(self, config: VitConfig) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class VitPose(nn.Module):
     def forward(self, crop: Tensor) -> Tensor:
         """(N, 3, 256, 192) to (N, width, 16, 12)."""
         last: Tensor = self.net(pixel_values=crop).feature_maps[-1]
-        return last.transpose(1, 2).unflatten(2, (SIDE // PATCH, -1))
+        return last.transpose(1, 2).reshape(len(crop), last.shape[2], SIDE // PATCH, -1)
 
 
 class HamerNet(nn.Module):
