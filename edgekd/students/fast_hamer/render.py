@@ -38,8 +38,8 @@ def rasterise(
     image = np.zeros((height * width, values.shape[2]), np.float32)
     image[where[nearest]] = _along(planes, values, face, y, row[nearest], x[nearest])
     whole = image.reshape(size[0], fine, size[1], fine, -1)
-    mean: Float = sum(whole[:, i, :, k] for i in range(fine) for k in range(fine)) / np.float32(fine**2)
-    return mean
+    parts = [whole[:, i, :, k] for i in range(fine) for k in range(fine)]
+    return np.asarray(sum(parts[1:], start=parts[0]) / np.float32(fine**2))
 
 
 def _area(corners: Values) -> Values:

@@ -44,15 +44,16 @@ def direction(rng: np.random.Generator) -> Values:
 
 
 def _finger(rng: np.random.Generator, together: float) -> list[tuple[float, float, float]]:
-    """Bend, spread and twist of three joints, in radians: one curl a finger, which fingers share in part."""
-    own = rng.random()
-    curl = float(np.clip(own if rng.random() < 0.5 else together + rng.normal(0, 0.08), 0, 1)) ** 1.2
-    loose = rng.normal(0, 0.12, 3)
+    """Bend, spread and twist of three joints, in radians: one curl a finger, which fingers share in part; alone, a
+    finger is more often straight or folded than between."""
+    own, shared = rng.beta(0.6, 0.6), together + rng.normal(0, 0.08)
+    curl = float(np.clip(own if rng.random() < 0.5 else shared, 0, 1))
+    first, second, third = rng.normal(0, 0.18, 3)
     spread = rng.normal(0, 0.12) * (1 - 0.7 * curl)
     return [
-        (1.45 * curl + loose[0] - 0.1, spread, rng.normal(0, 0.04)),
-        (max(-0.05, 1.7 * curl + loose[1]), 0.0, 0.0),
-        (max(-0.1, 1.0 * curl + loose[2]), 0.0, 0.0),
+        (float(np.clip(1.45 * curl + first - 0.1, -0.4, 1.6)), spread, rng.normal(0, 0.04)),
+        (float(np.clip(1.7 * curl + second, -0.05, 1.9)), 0.0, 0.0),
+        (float(np.clip(1.0 * curl + 0.5 * second + 0.5 * third, -0.1, 1.3)), 0.0, 0.0),
     ]
 
 

@@ -109,7 +109,7 @@ def rendered(hand: Hand, rng: np.random.Generator, side: int, behind: str) -> Pi
     image = Image.fromarray(np.rint(np.clip(whole, 0, 255)).astype(np.uint8))
     soft = np.asarray(image.filter(ImageFilter.GaussianBlur(rng.uniform(0.4, 1.2) * side / 128)), np.float32)
     noisy = soft + rng.uniform(0, 6) * rng.standard_normal(soft.shape, np.float32)
-    return np.rint(np.clip(noisy, 0, 255)).astype(np.uint8)
+    return np.asarray(np.rint(np.clip(noisy, 0, 255)), np.uint8)
 
 
 def _camera(pixels: Float, joints: Float) -> tuple[float, Values]:
@@ -138,15 +138,20 @@ def with_forearm(
 
 def skin_colours(count: int, hand: Hand, rng: np.random.Generator) -> Values:
     """(count, 3), 0 to 255: one tone from dark to light, warmer and paler from place to place."""
-    dark, light = np.array([85, 55, 40]), np.array([240, 200, 175])
+    dark, light = np.array([88, 54, 40]), np.array([250, 200, 170])
     tone = dark + (light - dark) * rng.beta(1.6, 1.2) + rng.normal(0, 10) + rng.normal(0, 3, 3)
     template = synthetic_hand().template
     waves = np.sin(template @ rng.normal(0, 60, (3, 4)) + rng.uniform(0, 2 * np.pi, 4)) @ rng.normal(0, 0.03, (4, 1))
-    palm = 0.08 * np.clip(normals_of(template, synthetic_hand().faces)[:, 2:], 0, 1)
     factors = np.ones((count, 1))
-    factors[: len(template)] += waves + palm
+    factors[: len(template)] += waves + 0.08 * _palm()
     colours: Values = tone * factors
     return colours
+
+
+@lru_cache(1)
+def _palm() -> Values:
+    """(V, 1): how far vertices look where the palm looks."""
+    return np.clip(normals_of(synthetic_hand().template, synthetic_hand().faces)[:, 2:], 0, 1)
 
 
 @lru_cache(4)
@@ -155,11 +160,13 @@ def _photographs(behind: str) -> list[Picture]:
 
 
 def background(behind: str, size: int, rng: np.random.Generator) -> Values:
-    """A square of a photograph at random, (size, size, 3), of random brightness; mirrored half of the times."""
+    """A square of a photograph at random, (size, size, 3), of random brightness; half of the times mirrored, half of
+    the times with its colours exchanged, for few photographs ship."""
     photographs = _photographs(behind)
     picture = photographs[int(rng.integers(len(photographs)))]
     side = int(rng.integers(min(size, *picture.shape[:2]) // 2, min(picture.shape[:2]) + 1))
     y, x = (int(rng.integers(0, n - side + 1)) for n in picture.shape[:2])
     part = Image.fromarray(picture[y : y + side, x : x + side]).resize((size, size), Image.Resampling.BILINEAR)
-    seen = np.asarray(part, np.float32)[:, :: 1 if rng.random() < 0.5 else -1]
-    return seen * rng.uniform(0.5, 1.2) + rng.uniform(-20, 20)
+    order = rng.permutation(3) if rng.random() < 0.5 else np.arange(3)
+    seen = np.asarray(part, np.float32)[:, :: 1 if rng.random() < 0.5 else -1, order]
+    return seen * rng.uniform(0.4, 1.3) * rng.uniform(0.8, 1.2, 3) + rng.uniform(-20, 20)

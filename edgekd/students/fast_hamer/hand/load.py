@@ -6,11 +6,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from edgekd.errors import MissingError, RequestError
+from edgekd.students.arrays import read_arrays
 from edgekd.students.fast_hamer.hand.arrays import model_of
 from edgekd.students.fast_hamer.hand.mano import read_mano
 from edgekd.students.fast_hamer.hand.model import HandModel
 from edgekd.students.fast_hamer.hand.synthetic import synthetic_hand
-from edgekd.students.picosam3.data import read_arrays
 
 SHIPPED = "edgekd:hand"
 """The hand of our own making."""

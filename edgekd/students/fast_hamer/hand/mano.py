@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from edgekd.errors import EdgekdError, MissingError, RequestError
 from edgekd.resources import sha256
 from edgekd.store import write_atomic
+from edgekd.students.arrays import read_arrays
 from edgekd.students.fast_hamer.hand.arrays import arrays_of, model_of
 from edgekd.students.fast_hamer.hand.model import JOINTS, PARENTS, TIPS, VERTICES, HandModel
-from edgekd.students.picosam3.data import read_arrays
 from edgekd.toolchains.cache import root
 
 FIELDS = {
@@ -99,7 +99,8 @@ class Kind(Held):
         name, order = self.given[0], self.state[1]
         if not re.fullmatch(r"f[48]|[iu][1248]", str(name)) or order not in ("<", ">", "|", "="):
             raise TypeError(f"`{name}` is no kind of number")
-        return np.dtype(order + name)
+        kind: np.dtype[Any] = np.dtype(order + name)
+        return kind
 
 
 class Array(Held):

@@ -18,15 +18,15 @@ def skin(model: HandModel, rotations: Values, shape: Values) -> tuple[Float, Flo
 
     Rotations are absolute: MANO's mean pose is not added, as in HaMeR.
     """
-    count = len(rotations)
+    rotations, shape, count = rotations.astype(np.float32), shape.astype(np.float32), len(rotations)
     shaped = model.template + np.tensordot(shape, model.shapedirs, (1, 2))
     joints = np.einsum("jv,nvk->njk", model.regressor, shaped)
-    bent = (rotations[:, 1:] - np.eye(3)).reshape(count, -1)
+    bent = (rotations[:, 1:] - np.eye(3, dtype=np.float32)).reshape(count, -1)
     posed = shaped + np.tensordot(bent, model.posedirs, (1, 2))
     turns, places = chain(rotations, joints)
     offsets = places - (turns @ joints[..., None])[..., 0]
-    blended = np.einsum("vj,njab->nvab", model.weights, turns)
-    vertices = (blended @ posed[..., None])[..., 0] + np.einsum("vj,nja->nva", model.weights, offsets)
+    moves = model.weights @ np.concatenate([turns.reshape(count, JOINTS, 9), offsets], 2)
+    vertices = (moves[..., :9].reshape(*posed.shape, 3) * posed[:, :, None]).sum(-1) + moves[..., 9:]
     landmarks = np.concatenate([places, vertices[:, list(model.tips)]], 1)[:, list(LANDMARKS)]
     return vertices.astype(np.float32), landmarks.astype(np.float32)
 

@@ -39,7 +39,8 @@ class Finger:
     @property
     def direction(self) -> Values:
         """Of length one."""
-        return np.array(self.points) / np.linalg.norm(self.points)
+        along: Values = np.array(self.points) / np.linalg.norm(self.points)
+        return along
 
     @property
     def length(self) -> float:
@@ -57,12 +58,14 @@ class Finger:
         """Where the finger bends to: for fingers the palm's side, for the thumb across the palm."""
         towards = np.array([-0.5, 0.15, 0.85]) if self.joint == 13 else np.array([0.0, 0, 1])
         towards = towards - (towards @ self.direction) * self.direction
-        return towards / np.linalg.norm(towards)
+        unit: Values = towards / np.linalg.norm(towards)
+        return unit
 
     def joints(self) -> Values:
         """(3, 3)."""
         along = np.cumsum([0, *self.bones[:2]])
-        return np.array(self.base) + along[:, None] * self.direction
+        places: Values = np.array(self.base) + along[:, None] * self.direction
+        return places
 
 
 THUMB = Finger(13, (0.022, 0.022, 0.006), (0.66, 0.72, 0.20), (0.043, 0.033, 0.028), (0.0155, 0.0092), 14, 0.010)

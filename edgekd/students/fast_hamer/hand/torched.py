@@ -39,8 +39,8 @@ class Skin(nn.Module):
         posed = shaped + torch.tensordot(bent, self.posedirs, ([1], [2]))
         turns, places = _chain(rotations, joints)
         offsets = places - (turns @ joints[..., None])[..., 0]
-        moves = (self.weights @ torch.cat([turns.flatten(2), offsets], 2)).split([9, 3], 2)
-        vertices = (moves[0].unflatten(2, (3, 3)) * posed[:, :, None]).sum(-1) + moves[1]
+        moves = self.weights @ torch.cat([turns.flatten(2), offsets], 2)
+        vertices = (moves[..., :9].reshape(*posed.shape, 3) * posed[:, :, None]).sum(-1) + moves[..., 9:]
         return vertices, torch.cat([places, vertices[:, self.tips]], 1)[:, list(LANDMARKS)]
 
 
