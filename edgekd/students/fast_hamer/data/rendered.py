@@ -35,6 +35,7 @@ WRIST = 16
 ARM = (0.05, 0.15, 0.28, 0.42, 0.58, 0.78, 1.0)
 """Where its rings lie, in shares of its length."""
 AT_ONCE = 64
+"""Hands that are skinned together, always so many: the last bit of a product depends on how large it is."""
 Values = NDArray[np.floating[Any]]
 
 
@@ -65,12 +66,12 @@ def _hands(part: str, count: int, side: int, split: int) -> list[Hand]:
     """Hands with all that is known of them; their pictures come later."""
     out: list[Hand] = []
     for start in range(0, count, AT_ONCE):
-        rngs = [_generator(split, part, i, 0) for i in range(start, min(start + AT_ONCE, count))]
+        rngs = [_generator(split, part, i, 0) for i in range(start, start + AT_ONCE)]
         turns = np.stack([rotations(rng) for rng in rngs])
         shapes = np.stack([shape(rng) for rng in rngs])
         skinned = zip(*skin(synthetic_hand(), turns, shapes), turns, shapes, rngs, strict=True)
         out += [_hand(f"{part}-{start + k:05d}", start + k, side, *each) for k, each in enumerate(skinned)]
-    return out
+    return out[:count]
 
 
 def _hand(

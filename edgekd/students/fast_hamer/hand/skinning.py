@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.students.fast_hamer.hand.model import JOINTS, LANDMARKS, PARENTS, Float, HandModel
+from edgekd.students.fast_hamer.hand.model import JOINTS, LANDMARKS, Float, HandModel
 
 Values = NDArray[np.floating[Any]]
 
@@ -33,10 +33,14 @@ def skin(model: HandModel, rotations: Values, shape: Values) -> tuple[Float, Flo
 
 def chain(rotations: Values, joints: Values) -> tuple[Values, Values]:
     """Rotations against parents (N, 16, 3, 3) and joints in rest (N, 16, 3) to rotations and places in the world."""
-    turns, places = [rotations[:, 0]], [joints[:, 0]]
-    for i in range(1, JOINTS):
-        parent = PARENTS[i]
-        turns.append(turns[parent] @ rotations[:, i])
-        bone = (joints[:, i] - joints[:, parent])[..., None]
-        places.append(places[parent] + (turns[parent] @ bone)[..., 0])
-    return np.stack(turns, 1), np.stack(places, 1)
+    turn, place, before = rotations[:, :1], joints[:, :1], joints[:, :1]
+    turns, places = [], []
+    for k in range(1, 4):  # the first joints of all fingers, then the second, the third
+        here = joints[:, k::3]
+        place = place + (turn @ (here - before)[..., None])[..., 0]
+        turn, before = turn @ rotations[:, k::3], here
+        turns.append(turn)
+        places.append(place)
+    count = len(joints)
+    fingers = np.stack(turns, 2).reshape(count, -1, 3, 3), np.stack(places, 2).reshape(count, -1, 3)
+    return np.concatenate([rotations[:, :1], fingers[0]], 1), np.concatenate([joints[:, :1], fingers[1]], 1)

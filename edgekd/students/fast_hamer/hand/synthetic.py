@@ -275,21 +275,22 @@ def _mean(points: Values, joint: Values, count: int = 32) -> Values:
 
 
 def _shapes(mesh: _Mesh, points: Values, finger: NDArray[np.int64]) -> Values:
-    """(V, 3, 10): size, length of all fingers, thickness, width and length of the palm, each finger's length; a
-    coefficient of one is about one deviation among adults, by eye."""
+    """(V, 3, 10): size; length of all fingers; thickness of fingers and palm; width; depth; how far the palm widens
+    towards the fingers; lengths of thumb, index, ring and little finger. Each without what those before it do, so that
+    all are at right angles; a coefficient of one is about one deviation among adults, by eye."""
     owner, reach = _owner(points, finger), np.zeros((len(ALL), *points.shape))
     for i, each in enumerate(ALL, 1):
         along = np.clip(_beyond(each, points), 0, None) * ((owner == i) if i > 1 else (finger == 1))
         reach[i - 1] = along[:, None] * each.direction
     normals = normals_of(points, np.array(mesh.faces, np.int32))
+    widens = np.clip(points[:, 1:2] / 0.09, 0, 1) - 0.5
     fields = [
-        0.06 * points, 0.05 * reach.sum(0), 0.0009 * normals,
-        0.06 * points * [1, 0, 0], 0.06 * np.clip(points * [0, 1, 0], None, 0.09), *(0.06 * reach),
+        0.05 * points, 0.05 * reach.sum(0), 0.0010 * normals, 0.05 * points * [1, 0, 0], 0.06 * points * [0, 0, 1],
+        0.06 * widens * points * [1, 0, 0], *(0.06 * reach[[0, 1, 3, 4]]),
     ]  # fmt: skip
-    out: Values = np.stack(fields, 2)
-    if out.shape[2] != SHAPES:
-        raise ValueError(out.shape)
-    return out
+    across, sizes = np.linalg.qr(np.stack(fields, 2).reshape(-1, SHAPES))
+    apart: Values = (across * np.diag(sizes)).reshape(*points.shape, SHAPES)
+    return apart
 
 
 def _bulges(mesh: _Mesh, points: Values, finger: NDArray[np.int64], along: Values) -> Values:
