@@ -37,7 +37,7 @@ def rasterise(
     nearest = np.flatnonzero(far == depth[where])
     image = np.zeros((height * width, values.shape[2]), np.float32)
     image[where[nearest]] = _along(planes, values, face, y, row[nearest], x[nearest])
-    whole = image.reshape(size[0], fine, size[1], fine, -1)
+    whole = image.reshape(size[0], fine, size[1], fine, values.shape[2])
     parts = [whole[:, i, :, k] for i in range(fine) for k in range(fine)]
     return np.asarray(sum(parts[1:], start=parts[0]) / np.float32(fine**2))
 

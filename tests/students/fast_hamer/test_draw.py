@@ -39,9 +39,18 @@ def test_the_mesh_lets_the_picture_through_and_leaves_the_rest() -> None:
     assert (np.abs(dark[y, x] - 40) > 20).any()
 
 
+def test_a_mesh_half_out_of_the_picture_is_the_same_where_it_is_seen() -> None:
+    (vertices, _), nowhere = seen(), np.full((21, 2), -1e3)
+    whole = draw_hand(PICTURE, nowhere, vertices[:, :2], vertices[:, 2], MODEL.faces)
+    part = draw_hand(PICTURE[90:, 70:], nowhere, vertices[:, :2] - [70, 90], vertices[:, 2], MODEL.faces)
+    np.testing.assert_array_equal(part, whole[90:, 70:])
+    assert (part != 40).any()
+
+
 def test_places_that_are_nowhere_are_survived() -> None:
     vertices, _ = seen()
     lost = np.full((21, 2), np.nan)
     assert draw_hand(PICTURE, lost, vertices[:, :2] * np.nan, vertices[:, 2], MODEL.faces).shape == PICTURE.shape
     assert draw_hand(PICTURE, lost, np.zeros((778, 2)), np.zeros(778), MODEL.faces).shape == PICTURE.shape
+    assert (draw_hand(PICTURE, np.full((21, 2), -1e3), vertices[:, :2] - 1e4, vertices[:, 2], MODEL.faces) == 40).all()
     assert draw_hand(PICTURE, lost, vertices[:, :2] * 1e5, vertices[:, 2], MODEL.faces).shape == PICTURE.shape

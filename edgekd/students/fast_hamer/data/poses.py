@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -18,15 +19,20 @@ FACING = around(np.array([np.pi, 0, 0]))
 
 def rotations(rng: np.random.Generator) -> Values:
     """(16, 3, 3): the hand as a whole in the camera's axes, then its joints against their parents."""
-    out = np.tile(np.eye(3), (JOINTS, 1, 1))
-    out[0] = direction(rng)
-    together = rng.random()
+    together, vectors = rng.random(), np.zeros((JOINTS, 3))
+    whole = direction(rng)
     for finger in ALL:
-        bends = _thumb(rng) if finger is THUMB else _finger(rng, together)
-        for k, (bend, aside, twist) in enumerate(bends):
-            vector = bend * _hinge(finger) + aside * finger.flexes + twist * finger.direction
-            out[finger.joint + k] = around(vector)
+        bends = np.array(_thumb(rng) if finger is THUMB else _finger(rng, together))
+        vectors[finger.joint : finger.joint + 3] = bends @ _axes(finger)
+    out = around(vectors)
+    out[0] = whole
     return out
+
+
+@cache
+def _axes(finger: Finger) -> Values:
+    """(3, 3): around which it bends towards the palm, spreads and twists."""
+    return np.stack([_hinge(finger), finger.flexes, finger.direction])
 
 
 def _hinge(finger: Finger) -> Values:
@@ -37,9 +43,8 @@ def _hinge(finger: Finger) -> Values:
 def direction(rng: np.random.Generator) -> Values:
     """(3, 3): palm or back or edge, mostly fingers up, tilted and turned."""
     yaw, pitch, roll = rng.uniform(-np.pi, np.pi), rng.normal(0, 0.5), rng.normal(0, 0.7)
-    turned: Values = (
-        around(np.array([0, 0, roll])) @ around(np.array([pitch, 0, 0])) @ FACING @ around(np.array([0, yaw, 0]))
-    )
+    turns = around(np.array([[0, 0, roll], [pitch, 0, 0], [0, yaw, 0]]))
+    turned: Values = turns[0] @ turns[1] @ FACING @ turns[2]
     return turned
 
 

@@ -104,7 +104,7 @@ def rendered(hand: Hand, rng: np.random.Generator, side: int, behind: str) -> Pi
     places = np.column_stack([vertices[:, :2] / vertices[:, 2:] * focal + shift, vertices[:, 2]])
     light = rng.normal(size=3) * [1, 1, 0.5] - [0, 0.5, 1]
     lit = shaded(normals_of(vertices, faces), skin_colours(len(vertices), hand, rng), light, rng.uniform(0.15, 0.6))
-    drawn = rasterise(places, faces, lit * rng.uniform(0.6, 1.15), (size, size), 2)
+    drawn = rasterise(places, faces, lit * rng.uniform(0.75, 1.2), (size, size), 2)
     ground = background(behind, size, rng)
     whole = drawn[..., :3] + (1 - drawn[..., 3:]) * ground
     image = Image.fromarray(np.rint(np.clip(whole, 0, 255)).astype(np.uint8))
