@@ -43,6 +43,9 @@ class ModelConfig(Strict):
         "nano", description="What sees the picture; all but `nano` and `convnext-tiny` are the authors'."
     )
     width: float = Field(1.0, gt=0, le=4, description="Factor of the channels of `nano`.")
+    places: int = Field(
+        0, ge=0, description="Sides of the map, whose places the decoder then learns apart; 0: it does not, as HaMeR."
+    )
     head: HeadConfig = Field(default_factory=HeadConfig, description="The decoder.")
     loss: LossConfig = Field(default_factory=LossConfig, description="What is trained for.")
 

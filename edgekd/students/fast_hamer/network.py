@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import torch
 from torch import Tensor, nn
 
 from edgekd.students.fast_hamer.backbones import build
@@ -23,13 +24,14 @@ class HandNet(nn.Module):
         super().__init__()
         self.config, self.features = config, features or adapter is not None
         self.backbone, channels = build(config)
+        self.places = _places(config, channels)
         self.mano_head = ManoHead(config.head, channels)
         self.adapter = nn.Identity() if adapter is None else nn.Conv2d(channels, adapter, 1)
 
     def forward(self, crop: Tensor) -> tuple[Tensor, ...]:
         """(N, 3, S, S) to pose, shape and camera, and the map where it is asked for."""
         seen = self.backbone(crop)
-        answer: Answer = self.mano_head(seen)
+        answer: Answer = self.mano_head(seen if self.places is None else seen + self.places)
         return (*answer, self.adapter(seen)) if self.features else tuple(answer)
 
 
@@ -39,15 +41,24 @@ class DeployedNet(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.backbone, self.channels = build(config)
+        self.places = _places(config, self.channels)
         self.head = DeployedHead(config.head, self.channels)
 
     def forward(self, crop: Tensor) -> tuple[Tensor, ...]:
         """A crop each to pose, shape and camera."""
-        return tuple(self.head(self.backbone(crop)))
+        seen = self.backbone(crop)
+        return tuple(self.head(seen if self.places is None else seen + self.places))
+
+
+def _places(config: ModelConfig, channels: int) -> nn.Parameter | None:
+    """What tells the decoder where on the map a place is, (1, C, n, n); ours: a small net's padding hardly does."""
+    n = config.places
+    return nn.Parameter(torch.randn(1, channels, n, n)) if n else None
 
 
 def fold(net: HandNet) -> DeployedNet:
     """The deployed form of a trained net, adapter left out; the net stays as it is."""
     made = DeployedNet(net.config)
     made.backbone, made.head = copy.deepcopy(net.backbone), deployed(net.mano_head)
+    made.places = copy.deepcopy(net.places)
     return made.eval()

@@ -41,8 +41,8 @@ def _hinge(finger: Finger) -> Values:
 
 
 def direction(rng: np.random.Generator) -> Values:
-    """(3, 3): palm or back or edge, mostly fingers up, tilted and turned."""
-    yaw, pitch, roll = rng.uniform(-np.pi, np.pi), rng.normal(0, 0.5), rng.normal(0, 0.7)
+    """(3, 3): the palm or the back towards the camera, fingers up, each within some half a radian."""
+    yaw, pitch, roll = np.pi * (rng.random() < 0.3) + rng.normal(0, 0.5), rng.normal(0, 0.35), rng.normal(0, 0.5)
     turns = around(np.array([[0, 0, roll], [pitch, 0, 0], [0, yaw, 0]]))
     turned: Values = turns[0] @ turns[1] @ FACING @ turns[2]
     return turned

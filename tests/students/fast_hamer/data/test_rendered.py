@@ -108,7 +108,7 @@ def test_poses_keep_within_what_fingers_can_do(seed: int) -> None:
         assert np.abs(shape(rng)).max() <= 2
 
 
-def test_hands_are_seen_from_all_sides_with_fingers_straight_and_folded() -> None:
+def test_palms_and_backs_are_seen_with_fingers_straight_and_folded() -> None:
     rng = np.random.default_rng(0)
     turns = np.stack([rotations(rng) for _ in range(300)])
     palm = turns[:, 0, 2, 2]
