@@ -127,6 +127,7 @@ def with_forearm(
     ring = vertices[:WRIST].astype(np.float64)
     middle = ring.mean(0)
     away = turn @ np.array([rng.normal(0, 0.3), -1, rng.normal(0, 0.3)])
+    away[2] = max(away[2], -0.2)  # not into the camera
     away /= np.linalg.norm(away)
     rings = [middle + (ring - middle) * (1 + 0.5 * t) + away * 0.20 * t for t in ARM]
     all_rings = [np.arange(WRIST), *(len(vertices) + WRIST * k + np.arange(WRIST) for k in range(len(rings)))]
