@@ -40,7 +40,10 @@ Values = NDArray[np.floating[Any]]
 
 
 def load_rendered(config: DataConfig) -> Hands:
-    """`data.rendered` hands to train on and `data.tests` to test on, for `data.split` and `data.side`."""
+    """`data.rendered` hands to train on and `data.tests` to test on, for `data.split` and `data.side`.
+
+    Pictures are rendered when they are asked for, then kept: 110 kB each where the side is 128.
+    """
     return _load(config.side, config.rendered, config.tests, config.split)
 
 

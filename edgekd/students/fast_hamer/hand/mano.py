@@ -42,6 +42,8 @@ def read_mano(path: Path) -> HandModel:
     """
     if not path.is_file():
         raise MissingError(f"the hand model `{path}` does not exist", HINT)
+    if "LEFT" in path.stem.upper():
+        raise RequestError(f"`{path}` is of a left hand; left hands are mirrored, so the right one is needed", HINT)
     if path.stat().st_size > LARGEST:
         raise RequestError(f"`{path}` is too large to be a hand model", HINT)
     kept = root() / "mano" / f"{sha256(path)}.npz"

@@ -107,6 +107,12 @@ def test_flipped_bytes_never_end_in_a_traceback(tmp_path: Path) -> None:
             read_mano(tmp_path / "x.pkl")
 
 
+def test_the_file_of_left_hands_is_told(tmp_path: Path) -> None:
+    write(tmp_path / "MANO_LEFT.pkl")
+    with pytest.raises(RequestError, match="is of a left hand"):
+        load_hand(str(tmp_path / "MANO_LEFT.pkl"))
+
+
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"weights": None, "f": None}, "lacks `weights`, `f`"),
     ({"v_template": np.zeros((777, 3))}, "777 vertices"),
