@@ -73,8 +73,8 @@ class Teacher:
         net = HamerNet().eval()
         self.params = sum(p.numel() for p in net.parameters())
         path = folder / "hamer.onnx"
-        torch.onnx.export(net, (torch.zeros(1, 3, SIDE, SIDE),), path, dynamo=True, external_data=True, opset_version=18,
-                          input_names=["crop"], verbose=False)  # fmt: skip
+        crop = (torch.zeros(1, 3, SIDE, SIDE),)
+        torch.onnx.export(net, crop, path, dynamo=True, external_data=True, opset_version=18, input_names=["crop"])
         del net
         gc.collect()
         options = onnxruntime.SessionOptions()
@@ -152,8 +152,8 @@ def table(result: dict[str, Any]) -> str:
         "| backbone | decoder | parameters, M | of HaMeR's | GMAC | FP32, MB | int8, MB | FP32, ms | int8, ms | "
         "HaMeR / FP32 | HaMeR / int8 |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
-        f"| {TEACHER} | authors' | {base['params'] / 1e6:.1f} | | | {base['size'] / 1e6:.0f} | | {base['ms']['p50']:.0f} | "
-        "| | |",
+        f"| {TEACHER} | authors' | {base['params'] / 1e6:.1f} | | | {base['size'] / 1e6:.0f} | | "
+        f"{base['ms']['p50']:.0f} | | | |",
     ]  # fmt: skip
     for r in result["rows"]:
         lines.append(

@@ -35,7 +35,9 @@ ten coefficients, and `camera`, scale and place. What they mean in space, 778 ve
 the host by the hand model: no number of it is in an exported file. Left hands are mirrored when they are cropped.
 
 `data.hand` names the hand model: `edgekd:hand`, ours, or your `MANO_RIGHT.pkl` from mano.is.tue.mpg.de, whose licence
-keeps it to non-commercial research. It is read without executing anything in it, and stays where it is.
+keeps it to non-commercial research. It is read without executing anything in it; its arrays are kept as a file in
+edgekd's cache on this machine, and go nowhere else. An `.npz` of another model's arrays, by the names of `HandModel`,
+is read too.
 
 ## What the paper tells, and what is ours
 

@@ -60,7 +60,7 @@ class DataConfig(Strict):
         "MANO's: without its file in `hand` their landmarks alone are used.",
     )
     hand: str = Field(
-        "edgekd:hand", description="The hand model: edgekd's own, or your `MANO_RIGHT.pkl`, which stays where it is."
+        "edgekd:hand", description="The hand model: edgekd's own; your `MANO_RIGHT.pkl`; an `.npz` of such arrays."
     )
     hands: Literal["right", "left"] = Field(
         "right", description="Which hand the pictures show, where their source does not tell."

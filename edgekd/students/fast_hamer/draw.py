@@ -10,8 +10,7 @@ from PIL import Image, ImageDraw
 
 from edgekd.graph.resize import Picture
 from edgekd.students.fast_hamer.hand.model import BONES
-from edgekd.students.fast_hamer.hand.synthetic import normals_of
-from edgekd.students.fast_hamer.render import rasterise, shaded
+from edgekd.students.fast_hamer.render import normals_of, rasterise, shaded
 
 COLOURS = ((230, 80, 60), (245, 175, 50), (90, 190, 90), (60, 150, 230), (170, 100, 220))
 """Of thumb to little finger."""
@@ -43,7 +42,10 @@ def _meshed(picture: Picture, outline: Values, depth: Values, faces: NDArray[np.
     places = np.column_stack([outline, depth])
     normals = normals_of(places * [1, 1, min(unit, 1e4)], faces)
     colours = shaded(normals, np.tile(SKIN, (len(places), 1)), np.array([0.3, -0.5, -0.8]), 0.25)
-    drawn = rasterise(places, faces, colours, (picture.shape[0], picture.shape[1]))
-    cover = SHOWS * drawn[..., 3:]
-    mixed: Picture = np.rint(picture * (1 - cover) + drawn[..., :3] * SHOWS).clip(0, 255).astype(np.uint8)
+    low = np.floor(outline.min(0)).clip(0, picture.shape[1::-1]).astype(int)
+    high = np.ceil(outline.max(0)).clip(low, picture.shape[1::-1]).astype(int)
+    drawn = rasterise(places - [*low, 0], faces, colours, (high[1] - low[1], high[0] - low[0]), 2)
+    part, cover = picture[low[1] : high[1], low[0] : high[0]], SHOWS * drawn[..., 3:]
+    mixed = picture.copy()
+    mixed[low[1] : high[1], low[0] : high[0]] = np.rint(part * (1 - cover) + drawn[..., :3] * SHOWS).clip(0, 255)
     return mixed

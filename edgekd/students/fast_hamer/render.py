@@ -9,34 +9,37 @@ from numpy.typing import NDArray
 
 Values = NDArray[np.floating[Any]]
 Float = NDArray[np.float32]
-SIZES = (2, 4, 8, 16, 32, 64, 128, 512, 4096)
-"""Faces are drawn together with others whose box is about as large, in pixels."""
-AT_ONCE = 1 << 20
-"""Most pixels that are looked at together."""
+Count = NDArray[np.int64]
+TOUCHES = 1e-6
+"""Pixels by which triangles reach over their edges, so that none is left out between two."""
 
 
-def rasterise(places: Values, faces: NDArray[np.integer[Any]], values: Values, size: tuple[int, int]) -> Float:
-    """Values (V, C) at vertices as an image (H, W, C + 1); the last channel is 1 where a face is seen, else 0.
+def rasterise(
+    places: Values, faces: NDArray[np.integer[Any]], values: Values, size: tuple[int, int], fine: int = 1
+) -> Float:
+    """Values (V, C) at vertices as an image (H, W, C + 1); the last channel is how far faces cover the pixel, 0 to 1,
+    and the others are zero where none does, so that `image + (1 - cover) * ground` puts it before a ground.
 
     `places` (V, 3): x and y in pixels, where the middle of the first is (0.5, 0.5), and depth: what is nearer hides
     what is farther. Faces that are counter-clockwise on the screen, as y points down, look away and are not drawn.
-    Values are interpolated on the screen.
+    Values are interpolated on the screen, at `fine` x `fine` points in each pixel, of which the mean is taken.
     """
-    height, width = size
-    corners = places[faces].astype(np.float64)
-    ends = corners[..., :2].min(1), corners[..., :2].max(1)
-    shown = (_area(corners) < 0) & (ends[1] > 0).all(1) & (ends[0] < (width, height)).all(1)
+    height, width = (fine * n for n in size)
+    corners = places[faces].astype(np.float64) * (fine, fine, 1)
+    shown = _area(corners) < 0
     corners, values = corners[shown], np.concatenate([values, np.ones((len(values), 1))], 1)[faces[shown]]
-    low, high = np.floor(ends[0][shown]).astype(int), np.ceil(ends[1][shown]).astype(int)
-    extent = np.maximum((high - low).max(1), 1)
-    depth = np.full(height * width, np.inf)
+    planes = _planes(corners)
+    face, y = _rows(corners, height)
+    row, x = _spans(planes[face], y, width)
+    far = _along(planes, corners[..., 2:], face, y, row, x)[:, 0]
+    depth, where = np.full(height * width, np.inf), y[row] * width + x
+    np.minimum.at(depth, where, far)
+    nearest = np.flatnonzero(far == depth[where])
     image = np.zeros((height * width, values.shape[2]), np.float32)
-    for smaller, side in zip((0, *SIZES), SIZES, strict=False):
-        group = np.flatnonzero((extent > smaller) & (extent <= side))
-        step = max(1, AT_ONCE // side**2)
-        for part in (group[i : i + step] for i in range(0, len(group), step)):
-            _draw(corners[part], values[part], low[part], side, size, depth, image)
-    return image.reshape(height, width, -1)
+    image[where[nearest]] = _along(planes, values, face, y, row[nearest], x[nearest])
+    whole = image.reshape(size[0], fine, size[1], fine, values.shape[2])
+    parts = [whole[:, i, :, k] for i in range(fine) for k in range(fine)]
+    return np.asarray(sum(parts[1:], start=parts[0]) / np.float32(fine**2))
 
 
 def _area(corners: Values) -> Values:
@@ -46,32 +49,54 @@ def _area(corners: Values) -> Values:
     return doubled
 
 
-def _draw(
-    corners: Values,
-    values: Values,
-    low: NDArray[np.int64],
-    side: int,
-    size: tuple[int, int],
-    depth: Values,
-    image: Float,
-) -> None:
-    """Triangles whose boxes fit into `side` pixels from `low` on; the nearest stays."""
-    offsets = np.stack(np.divmod(np.arange(side * side), side)[::-1], 1)
+def _planes(corners: Values) -> Values:
+    """(F, 3, 3): each corner's share of a point is a plane's product with (x, y, 1)."""
     first, second = np.roll(corners, -1, 1)[..., :2], np.roll(corners, -2, 1)[..., :2]  # the edge facing each corner
-    along = second - first
-    slope = np.stack([-along[..., 1], along[..., 0]], 1) / _area(corners)[:, None, None]
-    start = low[:, None] + 0.5 - first
-    shares = offsets.astype(float) @ slope + (start * slope.transpose(0, 2, 1)).sum(2)[:, None]
-    face, pixel = np.nonzero(shares.min(2) >= 0)
-    place = low[face] + offsets[pixel]
-    seen = ((place >= 0) & (place < size[::-1])).all(1)
-    face, pixel, place = face[seen], pixel[seen], place[seen]
-    where, share = place[:, 1] * size[1] + place[:, 0], shares[face, pixel]
-    far = (share * corners[face, :, 2]).sum(1)
-    order = np.argsort(-far, kind="stable")  # the nearest is written last
-    order = order[far[order] < depth[where[order]]]
-    depth[where[order]] = far[order]
-    image[where[order]] = np.einsum("nk,nkc->nc", share[order], values[face[order]])
+    along = (second - first) / _area(corners)[:, None, None]
+    slope = np.stack([-along[..., 1], along[..., 0]], 2)
+    return np.concatenate([slope, -(slope * first).sum(2, keepdims=True)], 2)
+
+
+def _rows(corners: Values, height: int) -> tuple[Count, Count]:
+    """Triangles and rows whose middle they reach, one pair each."""
+    low, high = corners[..., 1].min(1), corners[..., 1].max(1)
+    first = np.ceil(np.clip(low, 0, height) - 0.5).astype(int)
+    last = np.floor(np.clip(high, 0, height) - 0.5).astype(int)
+    return _counted(first, last)
+
+
+def _spans(planes: Values, y: Count, width: int) -> tuple[Count, Count]:
+    """Rows of triangles, by their number, and columns in them."""
+    slope, rest = planes[..., 0], planes[..., 1] * (y + 0.5)[:, None] + planes[..., 2]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ends = -rest / slope  # a level edge has no slope; the rows end there
+    low = np.where(slope > 0, ends, -np.inf).max(1).clip(0, width)
+    high = np.where(slope < 0, ends, np.inf).min(1).clip(0, width)
+    return _counted(np.ceil(low - 0.5 - TOUCHES).astype(int), np.floor(high - 0.5 + TOUCHES).astype(int))
+
+
+def _counted(first: Count, last: Count) -> tuple[Count, Count]:
+    """The numbers from each first to its last, and the place of that pair."""
+    counts = np.maximum(last - first + 1, 0)
+    each = np.repeat(np.arange(len(counts)), counts)
+    return each, np.arange(len(each)) - (np.cumsum(counts) - counts - first)[each]
+
+
+def _along(planes: Values, values: Values, face: Count, y: Count, row: Count, x: Count) -> Values:
+    """Values (F, 3, C) at corners in the middles of pixels (P, C), of columns `x` in rows `y` of faces."""
+    mixed = (planes.transpose(0, 2, 1) @ values)[face]
+    slope, rest = mixed[:, 0], mixed[:, 1] * (y + 0.5)[:, None] + mixed[:, 2]
+    found: Values = slope[row] * (x + 0.5)[:, None] + rest[row]
+    return found
+
+
+def normals_of(points: Values, faces: NDArray[np.integer[Any]]) -> Values:
+    """(V, 3), of length one: the mean of the faces around each vertex, by their area."""
+    a, b, c = (points[faces[:, k]] for k in range(3))
+    across, places = np.repeat(np.cross(b - a, c - a), 3, 0), faces.ravel()
+    out = np.stack([np.bincount(places, across[:, k], len(points)) for k in range(3)], 1)
+    normals: Values = out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-12)
+    return normals
 
 
 def shaded(normals: Values, colours: Values, light: Values, ambient: float) -> Values:

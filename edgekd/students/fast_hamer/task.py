@@ -129,14 +129,19 @@ class HandTask(SimpleTask):
         return {MEAN_POSE: lambda sample: self.mean}
 
     @cached_property
+    def known(self) -> list[Arrays]:
+        """What the labels that are used say, in plain crops."""
+        hands = [hand for hand in self.hands.training if hand.id in self.labelled]
+        return [labels_in(crop_of(hand), hand, len(self.hand.template)) for hand in hands]
+
+    @cached_property
     def mean(self) -> Arrays:
         """The mean hand of the training labels: each hand laid on the others first, the mean as most of them lie."""
-        known = [labels_in(crop_of(hand), hand, len(self.hand.template)) for hand in self.hands.training]
-        whole = [truth for truth in known if truth["has_joints"].all()]
+        whole = [truth for truth in self.known if truth["has_joints"].all()]
         made = {"landmarks": mean_of(np.stack([truth["joints"] for truth in whole]))}
         if all(truth["has_vertices"] for truth in whole):
             made["vertices"] = mean_of(np.stack([truth["vertices"] for truth in whole]))
-        return {**made, "pixels": np.stack([truth["pixels"] for truth in known]).mean(0)}
+        return {**made, "pixels": np.stack([truth["pixels"] for truth in self.known]).mean(0)}
 
     def draw(self, raw: Any, prediction: Arrays) -> NDArray[np.uint8]:
         """The crop with the mesh and the bones of an answer."""

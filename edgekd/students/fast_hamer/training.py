@@ -19,6 +19,7 @@ from edgekd.students.fast_hamer.data.base import Hand
 from edgekd.students.fast_hamer.hand.camera import project
 from edgekd.students.fast_hamer.hand.torched import Skin, from_6d
 from edgekd.students.fast_hamer.losses import POWERS, Trusted, apart, distance
+from edgekd.students.fast_hamer.mean import mean_hand
 from edgekd.students.fast_hamer.network import DeployedNet, HandNet, fold
 from edgekd.students.fast_hamer.task import HandTask
 from edgekd.students.simple import SimpleStudent
@@ -44,10 +45,15 @@ class HandStudent(SimpleStudent):
         return self.task.io(shape)
 
     def build(self) -> nn.Module:
-        """The training form with fresh weights."""
+        """The training form with fresh weights, which counts from the mean hand of the training labels."""
         mapped = self.taught.features > 0 and self.master is not None
         adapter = self.master.channels if mapped and self.master and self.taught.adapter == "student" else None
-        return HandNet(self.config, adapter, features=mapped)
+        net = HandNet(self.config, adapter, features=mapped)
+        head = net.mano_head
+        means = mean_hand(self.task.hand, self.task.known)
+        for buffer, mean in zip((head.init_hand_pose, head.init_betas, head.init_cam), means, strict=True):
+            buffer.copy_(torch.from_numpy(mean))
+        return net
 
     def deployed(self) -> nn.Module:
         """The deployed form with fresh weights."""

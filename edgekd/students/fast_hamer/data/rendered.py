@@ -21,8 +21,8 @@ from edgekd.students.fast_hamer.data.base import Hand, Hands
 from edgekd.students.fast_hamer.data.poses import rotations, shape
 from edgekd.students.fast_hamer.hand.model import Float
 from edgekd.students.fast_hamer.hand.skinning import skin
-from edgekd.students.fast_hamer.hand.synthetic import normals_of, synthetic_hand
-from edgekd.students.fast_hamer.render import rasterise, shaded
+from edgekd.students.fast_hamer.hand.synthetic import synthetic_hand
+from edgekd.students.fast_hamer.render import normals_of, rasterise, shaded
 
 BEHIND = {"training": "edgekd:photos", "test": "edgekd:kodak"}
 """Photographs that hands are rendered before; those of the test train nothing."""
@@ -35,11 +35,15 @@ WRIST = 16
 ARM = (0.05, 0.15, 0.28, 0.42, 0.58, 0.78, 1.0)
 """Where its rings lie, in shares of its length."""
 AT_ONCE = 64
+"""Hands that are skinned together, always so many: the last bit of a product depends on how large it is."""
 Values = NDArray[np.floating[Any]]
 
 
 def load_rendered(config: DataConfig) -> Hands:
-    """`data.rendered` hands to train on and `data.tests` to test on, for `data.split` and `data.side`."""
+    """`data.rendered` hands to train on and `data.tests` to test on, for `data.split` and `data.side`.
+
+    Pictures are rendered when they are asked for, then kept: 110 kB each where the side is 128.
+    """
     return _load(config.side, config.rendered, config.tests, config.split)
 
 
@@ -65,12 +69,12 @@ def _hands(part: str, count: int, side: int, split: int) -> list[Hand]:
     """Hands with all that is known of them; their pictures come later."""
     out: list[Hand] = []
     for start in range(0, count, AT_ONCE):
-        rngs = [_generator(split, part, i, 0) for i in range(start, min(start + AT_ONCE, count))]
+        rngs = [_generator(split, part, i, 0) for i in range(start, start + AT_ONCE)]
         turns = np.stack([rotations(rng) for rng in rngs])
         shapes = np.stack([shape(rng) for rng in rngs])
         skinned = zip(*skin(synthetic_hand(), turns, shapes), turns, shapes, rngs, strict=True)
         out += [_hand(f"{part}-{start + k:05d}", start + k, side, *each) for k, each in enumerate(skinned)]
-    return out
+    return out[:count]
 
 
 def _hand(
@@ -103,13 +107,13 @@ def rendered(hand: Hand, rng: np.random.Generator, side: int, behind: str) -> Pi
     places = np.column_stack([vertices[:, :2] / vertices[:, 2:] * focal + shift, vertices[:, 2]])
     light = rng.normal(size=3) * [1, 1, 0.5] - [0, 0.5, 1]
     lit = shaded(normals_of(vertices, faces), skin_colours(len(vertices), hand, rng), light, rng.uniform(0.15, 0.6))
-    drawn = rasterise(places, faces, lit * rng.uniform(0.6, 1.15), (size, size))
+    drawn = rasterise(places, faces, lit * rng.uniform(0.75, 1.2), (size, size), 2)
     ground = background(behind, size, rng)
     whole = drawn[..., :3] + (1 - drawn[..., 3:]) * ground
     image = Image.fromarray(np.rint(np.clip(whole, 0, 255)).astype(np.uint8))
     soft = np.asarray(image.filter(ImageFilter.GaussianBlur(rng.uniform(0.4, 1.2) * side / 128)), np.float32)
     noisy = soft + rng.uniform(0, 6) * rng.standard_normal(soft.shape, np.float32)
-    return np.rint(np.clip(noisy, 0, 255)).astype(np.uint8)
+    return np.asarray(np.rint(np.clip(noisy, 0, 255)), np.uint8)
 
 
 def _camera(pixels: Float, joints: Float) -> tuple[float, Values]:
@@ -126,6 +130,7 @@ def with_forearm(
     ring = vertices[:WRIST].astype(np.float64)
     middle = ring.mean(0)
     away = turn @ np.array([rng.normal(0, 0.3), -1, rng.normal(0, 0.3)])
+    away[2] = max(away[2], -0.2)  # not into the camera
     away /= np.linalg.norm(away)
     rings = [middle + (ring - middle) * (1 + 0.5 * t) + away * 0.20 * t for t in ARM]
     all_rings = [np.arange(WRIST), *(len(vertices) + WRIST * k + np.arange(WRIST) for k in range(len(rings)))]
@@ -138,15 +143,20 @@ def with_forearm(
 
 def skin_colours(count: int, hand: Hand, rng: np.random.Generator) -> Values:
     """(count, 3), 0 to 255: one tone from dark to light, warmer and paler from place to place."""
-    dark, light = np.array([85, 55, 40]), np.array([240, 200, 175])
+    dark, light = np.array([88, 54, 40]), np.array([250, 200, 170])
     tone = dark + (light - dark) * rng.beta(1.6, 1.2) + rng.normal(0, 10) + rng.normal(0, 3, 3)
     template = synthetic_hand().template
     waves = np.sin(template @ rng.normal(0, 60, (3, 4)) + rng.uniform(0, 2 * np.pi, 4)) @ rng.normal(0, 0.03, (4, 1))
-    palm = 0.08 * np.clip(normals_of(template, synthetic_hand().faces)[:, 2:], 0, 1)
     factors = np.ones((count, 1))
-    factors[: len(template)] += waves + palm
+    factors[: len(template)] += waves + 0.08 * _palm()
     colours: Values = tone * factors
     return colours
+
+
+@lru_cache(1)
+def _palm() -> Values:
+    """(V, 1): how far vertices look where the palm looks."""
+    return np.clip(normals_of(synthetic_hand().template, synthetic_hand().faces)[:, 2:], 0, 1)
 
 
 @lru_cache(4)
@@ -155,11 +165,13 @@ def _photographs(behind: str) -> list[Picture]:
 
 
 def background(behind: str, size: int, rng: np.random.Generator) -> Values:
-    """A square of a photograph at random, (size, size, 3), of random brightness; mirrored half of the times."""
+    """A square of a photograph at random, (size, size, 3), of random brightness; half of the times mirrored, half of
+    the times with its colours exchanged, for few photographs ship."""
     photographs = _photographs(behind)
     picture = photographs[int(rng.integers(len(photographs)))]
     side = int(rng.integers(min(size, *picture.shape[:2]) // 2, min(picture.shape[:2]) + 1))
     y, x = (int(rng.integers(0, n - side + 1)) for n in picture.shape[:2])
     part = Image.fromarray(picture[y : y + side, x : x + side]).resize((size, size), Image.Resampling.BILINEAR)
-    seen = np.asarray(part, np.float32)[:, :: 1 if rng.random() < 0.5 else -1]
-    return seen * rng.uniform(0.5, 1.2) + rng.uniform(-20, 20)
+    order = rng.permutation(3) if rng.random() < 0.5 else np.arange(3)
+    seen = np.asarray(part, np.float32)[:, :: 1 if rng.random() < 0.5 else -1, order]
+    return seen * rng.uniform(0.4, 1.3) * rng.uniform(0.8, 1.2, 3) + rng.uniform(-20, 20)

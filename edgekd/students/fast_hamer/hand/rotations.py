@@ -39,4 +39,5 @@ def around(vectors: Values) -> Values:
 
 
 def _unit(vectors: Values) -> Values:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), LEAST)
+    unit: Values = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), LEAST)
+    return unit

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.students.fast_hamer.hand.model import JOINTS, LANDMARKS, PARENTS, Float, HandModel
+from edgekd.students.fast_hamer.hand.model import JOINTS, LANDMARKS, Float, HandModel
 
 Values = NDArray[np.floating[Any]]
 
@@ -18,25 +18,29 @@ def skin(model: HandModel, rotations: Values, shape: Values) -> tuple[Float, Flo
 
     Rotations are absolute: MANO's mean pose is not added, as in HaMeR.
     """
-    count = len(rotations)
+    rotations, shape, count = rotations.astype(np.float32), shape.astype(np.float32), len(rotations)
     shaped = model.template + np.tensordot(shape, model.shapedirs, (1, 2))
     joints = np.einsum("jv,nvk->njk", model.regressor, shaped)
-    bent = (rotations[:, 1:] - np.eye(3)).reshape(count, -1)
+    bent = (rotations[:, 1:] - np.eye(3, dtype=np.float32)).reshape(count, -1)
     posed = shaped + np.tensordot(bent, model.posedirs, (1, 2))
     turns, places = chain(rotations, joints)
     offsets = places - (turns @ joints[..., None])[..., 0]
-    blended = np.einsum("vj,njab->nvab", model.weights, turns)
-    vertices = (blended @ posed[..., None])[..., 0] + np.einsum("vj,nja->nva", model.weights, offsets)
+    moves = model.weights @ np.concatenate([turns.reshape(count, JOINTS, 9), offsets], 2)
+    vertices = (moves[..., :9].reshape(*posed.shape, 3) * posed[:, :, None]).sum(-1) + moves[..., 9:]
     landmarks = np.concatenate([places, vertices[:, list(model.tips)]], 1)[:, list(LANDMARKS)]
     return vertices.astype(np.float32), landmarks.astype(np.float32)
 
 
 def chain(rotations: Values, joints: Values) -> tuple[Values, Values]:
     """Rotations against parents (N, 16, 3, 3) and joints in rest (N, 16, 3) to rotations and places in the world."""
-    turns, places = [rotations[:, 0]], [joints[:, 0]]
-    for i in range(1, JOINTS):
-        parent = PARENTS[i]
-        turns.append(turns[parent] @ rotations[:, i])
-        bone = (joints[:, i] - joints[:, parent])[..., None]
-        places.append(places[parent] + (turns[parent] @ bone)[..., 0])
-    return np.stack(turns, 1), np.stack(places, 1)
+    turn, place, before = rotations[:, :1], joints[:, :1], joints[:, :1]
+    turns, places = [], []
+    for k in range(1, 4):  # the first joints of all fingers, then the second, the third
+        here = joints[:, k::3]
+        place = place + (turn @ (here - before)[..., None])[..., 0]
+        turn, before = turn @ rotations[:, k::3], here
+        turns.append(turn)
+        places.append(place)
+    count = len(joints)
+    fingers = np.stack(turns, 2).reshape(count, -1, 3, 3), np.stack(places, 2).reshape(count, -1, 3)
+    return np.concatenate([rotations[:, :1], fingers[0]], 1), np.concatenate([joints[:, :1], fingers[1]], 1)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.students.fast_hamer.hand.model import JOINTS, SHAPES, HandModel
+from edgekd.students.fast_hamer.render import normals_of
 
 Values = NDArray[np.float64]
 RINGS, AROUND, COLUMNS = 12, 8, 8
@@ -39,7 +39,8 @@ class Finger:
     @property
     def direction(self) -> Values:
         """Of length one."""
-        return np.array(self.points) / np.linalg.norm(self.points)
+        along: Values = np.array(self.points) / np.linalg.norm(self.points)
+        return along
 
     @property
     def length(self) -> float:
@@ -57,22 +58,26 @@ class Finger:
         """Where the finger bends to: for fingers the palm's side, for the thumb across the palm."""
         towards = np.array([-0.5, 0.15, 0.85]) if self.joint == 13 else np.array([0.0, 0, 1])
         towards = towards - (towards @ self.direction) * self.direction
-        return towards / np.linalg.norm(towards)
+        unit: Values = towards / np.linalg.norm(towards)
+        return unit
 
     def joints(self) -> Values:
         """(3, 3)."""
         along = np.cumsum([0, *self.bones[:2]])
-        return np.array(self.base) + along[:, None] * self.direction
+        places: Values = np.array(self.base) + along[:, None] * self.direction
+        return places
 
 
-THUMB = Finger(13, (0.022, 0.022, 0.006), (0.66, 0.72, 0.20), (0.043, 0.033, 0.028), (0.0150, 0.0085), 14, 0.010)
-INDEX = Finger(1, (0.025, 0.088, 0.0), (0.09, 1, 0), (0.043, 0.026, 0.023), (0.0092, 0.0070), 14, 0.021)
-MIDDLE = Finger(4, (0.003, 0.091, 0.0), (0.0, 1, 0), (0.047, 0.030, 0.024), (0.0094, 0.0072), 15, 0.022)
-RING = Finger(10, (-0.017, 0.086, 0.0), (-0.08, 1, 0), (0.043, 0.028, 0.024), (0.0088, 0.0068), 15, 0.021)
-LITTLE = Finger(7, (-0.034, 0.076, 0.0), (-0.17, 1, 0), (0.034, 0.021, 0.020), (0.0078, 0.0060), 14, 0.019)
+THUMB = Finger(13, (0.022, 0.022, 0.006), (0.66, 0.72, 0.20), (0.043, 0.033, 0.028), (0.0155, 0.0092), 14, 0.010)
+INDEX = Finger(1, (0.025, 0.088, 0.0), (0.09, 1, 0), (0.043, 0.026, 0.023), (0.0098, 0.0076), 14, 0.021)
+MIDDLE = Finger(4, (0.003, 0.091, 0.0), (0.0, 1, 0), (0.047, 0.030, 0.024), (0.0100, 0.0078), 15, 0.022)
+RING = Finger(10, (-0.017, 0.086, 0.0), (-0.08, 1, 0), (0.043, 0.028, 0.024), (0.0094, 0.0073), 15, 0.021)
+LITTLE = Finger(7, (-0.034, 0.076, 0.0), (-0.17, 1, 0), (0.034, 0.021, 0.020), (0.0083, 0.0065), 14, 0.019)
 FINGERS = (INDEX, MIDDLE, RING, LITTLE)
 """From the thumb's side on; each takes two columns of the palm's last ring."""
 ALL = (THUMB, *FINGERS)
+LIES = (0, 0.08, 0.22, 0.36, 0.50, 0.59, 0.67, 0.75, 0.82, 0.885, 0.945, 1)
+"""Where the palm's rings lie, in shares of its length; the thumb branches where they are far apart."""
 THUMB_RINGS = slice(1, 5)
 """Rings of the palm between which the thumb branches."""
 
@@ -106,7 +111,7 @@ class _Mesh:
 def synthetic_hand() -> HandModel:
     """The model; the same arrays each time."""
     mesh = _grown()
-    template, finger, along = np.array(mesh.vertices), np.array(mesh.finger), np.array(mesh.along)
+    template, finger, along = _smooth(mesh), np.array(mesh.finger), np.array(mesh.along)
     joints = np.zeros((JOINTS, 3))
     for each in ALL:
         joints[each.joint : each.joint + 3] = each.joints()
@@ -151,7 +156,7 @@ def _palm() -> list[Values]:
     across = np.linspace(1, -1, COLUMNS)
     wrist = np.column_stack([0.029 * across, np.zeros(COLUMNS)])
     out = []
-    for t in np.linspace(0, 1, RINGS):
+    for t in LIES:
         middle = (1 - t) * wrist + t * ends
         wide = 1 + 0.10 * np.sin(np.pi * t) * np.abs(across)
         x, y = middle[:, 0] * wide, middle[:, 1]
@@ -192,6 +197,22 @@ def _grow(mesh: _Mesh, finger: Finger, number: int, loop: list[int]) -> None:
     one, other = mesh.add(end + 0.25 * tip * np.stack([half, -half]), number, finger.length)
     mesh.faces += [(below[i], below[(i + 1) % AROUND], one if i < AROUND // 2 else other) for i in range(AROUND)]
     mesh.faces += [(below[AROUND // 2], other, one), (below[0], one, other)]
+
+
+def _smooth(mesh: _Mesh) -> Values:
+    """The vertices, with those where fingers branch drawn to the middle of their neighbours; the open end stays."""
+    points, faces = np.array(mesh.vertices), np.array(mesh.faces)
+    near = np.zeros((len(points), len(points)))
+    near[faces, np.roll(faces, 1, 1)] = near[np.roll(faces, 1, 1), faces] = 1
+    near /= near.sum(1, keepdims=True)
+    for finger in ALL:
+        web = np.array(finger.base) + finger.begins * finger.direction
+        reach, steps = (0.024, (0.8,) * 4) if finger is THUMB else (0.012, (0.7, -0.6) * 4)
+        for step in steps:  # a finger's there and almost back, so that it does not grow thin (Taubin 1995)
+            amount = np.exp(-((np.linalg.norm(points - web, axis=1) / reach) ** 2))
+            amount[: 2 * COLUMNS] = 0
+            points = points + step * amount[:, None] * (near @ points - points)
+    return points
 
 
 def _step(x: Values, at: float, width: float) -> Values:
@@ -253,32 +274,23 @@ def _mean(points: Values, joint: Values, count: int = 32) -> Values:
     return row
 
 
-def normals_of(points: NDArray[np.floating[Any]], faces: NDArray[np.integer[Any]]) -> Values:
-    """(V, 3), of length one: the mean of the faces around each vertex, by their area."""
-    a, b, c = (points[faces[:, k]] for k in range(3))
-    out, across = np.zeros(points.shape), np.cross(b - a, c - a)
-    for k in range(3):
-        np.add.at(out, faces[:, k], across)
-    normals: Values = out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-12)
-    return normals
-
-
 def _shapes(mesh: _Mesh, points: Values, finger: NDArray[np.int64]) -> Values:
-    """(V, 3, 10): size, length of all fingers, thickness, width and length of the palm, each finger's length; a
-    coefficient of one is about one deviation among adults, by eye."""
+    """(V, 3, 10): size; length of all fingers; thickness of fingers and palm; width; depth; how far the palm widens
+    towards the fingers; lengths of thumb, index, ring and little finger. Each without what those before it do, so that
+    all are at right angles; a coefficient of one is about one deviation among adults, by eye."""
     owner, reach = _owner(points, finger), np.zeros((len(ALL), *points.shape))
     for i, each in enumerate(ALL, 1):
         along = np.clip(_beyond(each, points), 0, None) * ((owner == i) if i > 1 else (finger == 1))
         reach[i - 1] = along[:, None] * each.direction
     normals = normals_of(points, np.array(mesh.faces, np.int32))
+    widens = np.clip(points[:, 1:2] / 0.09, 0, 1) - 0.5
     fields = [
-        0.06 * points, 0.05 * reach.sum(0), 0.0009 * normals,
-        0.06 * points * [1, 0, 0], 0.06 * np.clip(points * [0, 1, 0], None, 0.09), *(0.06 * reach),
+        0.05 * points, 0.05 * reach.sum(0), 0.0010 * normals, 0.05 * points * [1, 0, 0], 0.06 * points * [0, 0, 1],
+        0.06 * widens * points * [1, 0, 0], *(0.06 * reach[[0, 1, 3, 4]]),
     ]  # fmt: skip
-    out: Values = np.stack(fields, 2)
-    if out.shape[2] != SHAPES:
-        raise ValueError(out.shape)
-    return out
+    across, sizes = np.linalg.qr(np.stack(fields, 2).reshape(-1, SHAPES))
+    apart: Values = (across * np.diag(sizes)).reshape(*points.shape, SHAPES)
+    return apart
 
 
 def _bulges(mesh: _Mesh, points: Values, finger: NDArray[np.int64], along: Values) -> Values:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from edgekd.students.fast_hamer.hand.model import LANDMARKS, PARENTS, HandModel
+from edgekd.students.fast_hamer.hand.model import LANDMARKS, HandModel
 
 
 def from_6d(six: Tensor) -> Tensor:
@@ -39,15 +39,19 @@ class Skin(nn.Module):
         posed = shaped + torch.tensordot(bent, self.posedirs, ([1], [2]))
         turns, places = _chain(rotations, joints)
         offsets = places - (turns @ joints[..., None])[..., 0]
-        moves = (self.weights @ torch.cat([turns.flatten(2), offsets], 2)).split([9, 3], 2)
-        vertices = (moves[0].unflatten(2, (3, 3)) * posed[:, :, None]).sum(-1) + moves[1]
+        moves = self.weights @ torch.cat([turns.flatten(2), offsets], 2)
+        vertices = (moves[..., :9].reshape(*posed.shape, 3) * posed[:, :, None]).sum(-1) + moves[..., 9:]
         return vertices, torch.cat([places, vertices[:, self.tips]], 1)[:, list(LANDMARKS)]
 
 
 def _chain(rotations: Tensor, joints: Tensor) -> tuple[Tensor, Tensor]:
-    turns, places = [rotations[:, 0]], [joints[:, 0]]
-    for i, parent in enumerate(PARENTS[1:], 1):
-        bone = (joints[:, i] - joints[:, parent])[..., None]
-        places.append(places[parent] + (turns[parent] @ bone)[..., 0])
-        turns.append(turns[parent] @ rotations[:, i])
-    return torch.stack(turns, 1), torch.stack(places, 1)
+    turn, place, before = rotations[:, :1], joints[:, :1], joints[:, :1]
+    turns, places = [], []
+    for k in range(1, 4):  # the first joints of all fingers, then the second, the third
+        here = joints[:, k::3]
+        place = place + (turn * (here - before)[:, :, None]).sum(-1)
+        turn, before = turn @ rotations[:, k::3], here
+        turns.append(turn)
+        places.append(place)
+    fingers = torch.stack(turns, 2).flatten(1, 2), torch.stack(places, 2).flatten(1, 2)
+    return torch.cat([rotations[:, :1], fingers[0]], 1), torch.cat([joints[:, :1], fingers[1]], 1)
