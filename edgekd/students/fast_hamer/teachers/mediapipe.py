@@ -66,7 +66,7 @@ class MediaPipeHands:
         """What one pass says of a crop."""
         pixels = cut(picture, crop, SIDE)[None].astype(np.float32) / 255
         said = self.session.run({"input_1": pixels})
-        places = said[PLACES].reshape(21, 3)[:, :2] / SIDE - 0.5
+        places = (said[PLACES].reshape(21, 3)[:, :2] / SIDE - 0.5).astype(np.float32)
         return Answer(said[WORLD].reshape(21, 3), places, float(np.clip(said[PRESENT].item(), 0, 1)))
 
 
