@@ -30,15 +30,17 @@ from edgekd.train.cache import Answers, Lesson
 
 LANDMARKS = (("joints", (21, 3)), ("pixels", (21, 2)))
 MESH = (("rotations", (JOINTS, 6)), ("shape", (SHAPES,)))
-MAP = (("map", (1280, 16, 12)),)
+MAP = (1280, 16, 12)
 """Of HaMeR at its published sizes."""
+SEEN = 0.75
+"""Share of a crop's columns that this map shows, the middle ones."""
 Parts = tuple[tuple[str, tuple[int, ...]], ...]
 
 
 def parts_of(config: TeacherConfig) -> Parts:
     """What is kept of an answer, and its shapes, one behind the other."""
     whole = config.source.partition(":")[0] == HAMER
-    return LANDMARKS + (MESH if whole else ()) + (MAP if config.features > 0 else ())
+    return LANDMARKS + (MESH if whole else ()) + ((("map", MAP),) if config.features > 0 else ())
 
 
 def pack(answer: Answer, parts: Parts) -> NDArray[np.float16]:
