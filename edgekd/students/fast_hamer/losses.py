@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -67,3 +68,14 @@ def middle(seen: Tensor, share: float) -> Tensor:
     return nn.functional.grid_sample(
         seen, grid.expand(len(seen), -1, -1, -1), align_corners=False, padding_mode="border"
     )
+
+
+def projected(seen: Tensor, channels: int) -> Tensor:
+    """A map through a fixed random 1 x 1 convolution, drawn as torch initialises one: the authors' frozen layer."""
+    return nn.functional.conv2d(seen, _projection(channels, seen.shape[1]).to(seen.device))
+
+
+@lru_cache(2)
+def _projection(channels: int, taught: int) -> Tensor:
+    drawn, bound = torch.Generator().manual_seed(0), float(taught**-0.5)
+    return (2 * torch.rand(channels, taught, 1, 1, generator=drawn) - 1) * bound

@@ -18,12 +18,13 @@ from edgekd.students.fast_hamer.crop import coloured, crop_of, cut, drawn, label
 from edgekd.students.fast_hamer.data.base import Hand
 from edgekd.students.fast_hamer.hand.camera import project
 from edgekd.students.fast_hamer.hand.torched import Skin, from_6d
-from edgekd.students.fast_hamer.losses import POWERS, Trusted, apart, distance
+from edgekd.students.fast_hamer.lesson import MAP, SEEN, Taught, lesson
+from edgekd.students.fast_hamer.losses import POWERS, Trusted, apart, distance, middle, projected
 from edgekd.students.fast_hamer.mean import mean_hand
 from edgekd.students.fast_hamer.network import DeployedNet, HandNet, fold
 from edgekd.students.fast_hamer.task import HandTask
 from edgekd.students.simple import SimpleStudent
-from edgekd.train.cache import Lesson
+from edgekd.train.cache import Answers, Lesson
 
 Batch = dict[str, Tensor]
 
@@ -39,6 +40,7 @@ class HandStudent(SimpleStudent):
         self.task = HandTask(data, seed)
         self.taught = TeacherConfig()
         self.master: Master | None = None
+        self.answers: Taught | None = None
 
     def io(self, shape: tuple[int, int]) -> IoRecord:
         """The task's."""
@@ -46,8 +48,9 @@ class HandStudent(SimpleStudent):
 
     def build(self) -> nn.Module:
         """The training form with fresh weights, which counts from the mean hand of the training labels."""
-        mapped = self.taught.features > 0 and self.master is not None
-        adapter = self.master.channels if mapped and self.master and self.taught.adapter == "student" else None
+        mapped = self.taught.features > 0 and self.is_taught
+        channels = self.master.channels if self.master else MAP[0]
+        adapter = channels if mapped and self.taught.adapter == "student" else None
         net = HandNet(self.config, adapter, features=mapped)
         head = net.mano_head
         means = mean_hand(self.task.hand, self.task.known)
@@ -64,14 +67,25 @@ class HandStudent(SimpleStudent):
         return fold(cast("HandNet", net))
 
     def lesson(self, teacher: dict[str, Any]) -> Lesson | None:
-        """None: it learns from other arms."""
-        parse(TeacherConfig, teacher, "teacher")
-        return None
+        """Every training hand, labelled or not; None where the teacher is another arm, or none."""
+        config = parse(TeacherConfig, teacher, "teacher")
+        outside = config.source and not config.source.startswith("arm:")
+        return lesson(config, self.task.hands, self.task.config) if outside else None
+
+    def learn(self, teacher: dict[str, Any], cache: Path) -> None:
+        """From now on with the answers of a cache that was filled for `lesson`."""
+        self.taught = parse(TeacherConfig, teacher, "teacher")
+        self.answers = Taught(self.taught, self.task.config, Answers(cache))
 
     def follow(self, teacher: dict[str, Any], net: nn.Module) -> None:
         """Learn from this net's answers and its backbone's map too."""
         self.taught = parse(TeacherConfig, teacher, "teacher")
         self.master = Master(net.eval())
+
+    @property
+    def is_taught(self) -> bool:
+        """Whether there is a teacher."""
+        return self.master is not None or self.answers is not None
 
     @cached_property
     def skin(self) -> Skin:
@@ -81,7 +95,7 @@ class HandStudent(SimpleStudent):
     @cached_property
     def training(self) -> list[Hand]:
         """What is drawn from: hands without labels only where a teacher speaks of them."""
-        speaks = self.master is not None and (self.taught.outputs > 0 or self.taught.features > 0)
+        speaks = self.is_taught and (self.taught.outputs > 0 or self.taught.features > 0)
         found = [hand for hand in self.task.hands.training if speaks or hand.id in self.task.labelled]
         if not found:
             raise RequestError("nothing is left to train on", "raise `data.labelled`, or name a teacher")
@@ -90,31 +104,45 @@ class HandStudent(SimpleStudent):
     def sample(self, rng: np.random.Generator) -> dict[str, Any]:
         """A crop (side, side, 3) and what is known of its hand; of a hand whose labels are not used nothing is."""
         hand, config = self.training[int(rng.integers(len(self.training)))], self.task.config
-        view = drawn(config, rng)
+        number, view = self.answers.choose(hand, rng) if self.answers else (0, drawn(config, rng))
         crop = crop_of(hand, view)
         picture = coloured(cut(self.task.hands.picture(hand.picture), crop, config.side), view)
         known = labels_in(crop, hand, len(self.task.hand.template))
         if hand.id not in self.task.labelled:
             known |= {name: np.zeros_like(known[name]) for name in known if name.startswith("has_")}
-        return {"crop": picture, **known}
+        told = self.answers(hand, number, crop) if self.answers else {}
+        return {"crop": picture, **known, **{f"taught_{name}": value for name, value in told.items()}}
 
     def loss(self, outputs: tuple[Tensor, ...], batch: Batch) -> Tensor:
         """Distance from the labels; with a teacher also from its answers and its map."""
         said, config = self.read(*outputs[:3]), self.config.loss
         wanted = {name: (batch[name], batch[f"has_{name}"]) for name in POWERS}
         total = self.taught.labels * distance(said, wanted, config)
-        if self.master is None:
+        if not self.is_taught:
             return total
-        *answers, seen = self.master(self.inputs(batch)[0])
+        told, seen = self.told(batch)
         if self.taught.outputs:
-            total = total + self.taught.outputs * distance(said, trusted(self.read(*answers)), config)
+            total = total + self.taught.outputs * distance(said, told, config)
         if len(outputs) > 3:
             total = total + self.taught.features * self._apart(outputs[3], seen)
         return total
 
+    def told(self, batch: Batch) -> tuple[Trusted, Tensor]:
+        """What the teacher says of a batch, and its map (N, C, h, w), which is empty where it has none."""
+        if self.master is not None:
+            *answers, seen = self.master(self.inputs(batch)[0])
+            return trusted(self.read(*answers), torch.ones(len(seen), device=seen.device)), seen
+        said = {name: batch[f"taught_{name}"] for name in POWERS if f"taught_{name}" in batch}
+        if "rotations" in said and self.config.loss.vertices:
+            vertices, landmarks = self.skin.to(said["shape"].device)(said["rotations"], said["shape"])
+            said["vertices"] = vertices - landmarks[:, :1]
+        return trusted(said, batch["taught_score"]), batch.get("taught_map", torch.empty(0))
+
     def _apart(self, mine: Tensor, taught: Tensor) -> Tensor:
-        if self.taught.adapter == "teacher" and self.master is not None:
-            taught = self.master.projected(taught, mine.shape[1])
+        if self.answers and self.taught.align:
+            mine = middle(mine, SEEN)
+        if self.taught.adapter == "teacher":
+            taught = projected(taught, mine.shape[1])
         return apart(mine, taught, self.taught.scaled)
 
     def read(self, pose: Tensor, shape: Tensor, camera: Tensor) -> Batch:
@@ -128,9 +156,9 @@ class HandStudent(SimpleStudent):
         }  # fmt: skip
 
 
-def trusted(said: Batch) -> Trusted:
-    """A teacher's answers, each trusted wholly."""
-    return {name: (value, torch.ones(len(value), device=value.device)) for name, value in said.items()}
+def trusted(said: Batch, score: Tensor) -> Trusted:
+    """A teacher's answers, each hand (N,) trusted so far."""
+    return {name: (value, score) for name, value in said.items()}
 
 
 class Master:
@@ -138,7 +166,6 @@ class Master:
 
     def __init__(self, net: nn.Module) -> None:
         self.net, self.seen = net, torch.empty(0)
-        self.projection: Tensor | None = None
         net.get_submodule("backbone").register_forward_hook(self._keep)
 
     def _keep(self, module: nn.Module, args: Any, out: Tensor) -> None:
@@ -154,10 +181,3 @@ class Master:
         with torch.no_grad():
             answers = self.net.to(crop.device)(crop)
         return (*answers, self.seen)
-
-    def projected(self, seen: Tensor, channels: int) -> Tensor:
-        """A map through a fixed random 1 x 1 convolution, drawn as torch initialises one: the authors' frozen layer."""
-        if self.projection is None:
-            bound, drawn_ = seen.shape[1] ** -0.5, torch.Generator().manual_seed(0)
-            self.projection = (2 * torch.rand(channels, seen.shape[1], 1, 1, generator=drawn_) - 1) * bound
-        return nn.functional.conv2d(seen, self.projection.to(seen.device))
