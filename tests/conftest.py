@@ -119,6 +119,19 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "runs"
 
 
+REPEATED = ("fp32-tuned", "ptq", "ptq-onnxruntime", "ptq-nncf")
+
+
+def shortened(folder: Path, student: str, left_out: tuple[str, ...] = REPEATED) -> str:
+    """A student's recipe without some of its arms: each costs an export, and its scores."""
+    whole = find_recipe(student).read_text(encoding="utf-8").split("\n\n")
+    kept = [part for part in whole if not any(f"[arms.{arm}]" in part for arm in left_out)]
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{student}-without-{'-'.join(left_out)}-{os.getpid()}.toml"
+    path.write_text("\n\n".join(kept), encoding="utf-8")
+    return str(path)
+
+
 @pytest.fixture(scope="session")
 def jetson(store: Path) -> Result:
     """A finished tiny run for the Jetson."""
@@ -134,15 +147,10 @@ def classified(store: Path) -> Result:
 @pytest.fixture(scope="session")
 def segmented(store: Path) -> Result:
     """A finished tiny run of PicoSAM3 for this host, without the arms that only repeat others."""
-    whole = find_recipe("picosam3").read_text(encoding="utf-8")
-    kept = [part for part in whole.split("\n\n") if not part.startswith(("[arms.fp32-tuned]", "[arms.ptq"))]
-    store.mkdir(exist_ok=True)
-    recipe = store / f"picosam3-{os.getpid()}.toml"
-    recipe.write_text("\n\n".join(kept), encoding="utf-8")
-    return run(*resolve(str(recipe), "x86", TINY_SEGMENTER), store)
+    return run(*resolve(shortened(store, "picosam3"), "x86", TINY_SEGMENTER), store)
 
 
 @pytest.fixture(scope="session")
 def x86_run(store: Path, jetson: Result) -> Result:
-    """A finished tiny run for this host, after the Jetson's."""
-    return run(*resolve("qdr", "x86", TINY), store)
+    """A finished tiny run for this host, after the Jetson's and without the arms that only repeat its."""
+    return run(*resolve(shortened(store, "qdr"), "x86", TINY), store)
