@@ -95,8 +95,9 @@ def command(*args: str | Path) -> list[str]:
     return [sys.executable, "-m", "edgekd", *map(str, args)]
 
 
-def tiny_set() -> list[str]:
-    return [part for pair in TINY for part in ("--set", pair)]
+def tiny_set(settings: tuple[str, ...] = TINY_CLASSIFIER) -> list[str]:
+    """A tiny run's settings for the command line."""
+    return [part for pair in settings for part in ("--set", pair)]
 
 
 @pytest.fixture

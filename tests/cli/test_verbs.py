@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import TINY_CLASSIFIER
+from tests.conftest import tiny_set
 
 
 def modules_after(*args: str) -> set[str]:
@@ -108,8 +108,7 @@ def test_bench_shows_no_latency_of_stand_ins_but_that_of_this_host(jetson, x86_r
 
 
 def test_json_is_all_there_is_on_stdout(classified, store, cli):
-    settings = [part for pair in TINY_CLASSIFIER for part in ("--set", pair)]
-    done = cli("compress", "classifier", "--target", "x86", "--json", "--out", store, *settings)
+    done = cli("compress", "classifier", "--target", "x86", "--json", "--out", store, *tiny_set())
     assert done.returncode == 0
     assert Path(json.loads(done.stdout)["report"]).exists()
     assert done.stderr == ""
