@@ -7,6 +7,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -86,6 +88,16 @@ def _one_small_picture() -> None:
     mine = EVAL.parent / f"pier-{os.getpid()}.png"  # several workers do this at once
     Image.fromarray(picture).save(mine)
     mine.replace(EVAL / "pier.png")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _operators_read_once() -> None:
+    """torch's exporter parses its operators' sources at each export: as long as a tiny net's export takes otherwise."""
+    with suppress(AttributeError, ImportError):
+        if "torch" in sys.modules:
+            from torch.onnx._internal.exporter._registration import onnxscript_apis
+
+            onnxscript_apis.get_torchlib_ops = cache(onnxscript_apis.get_torchlib_ops)
 
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
