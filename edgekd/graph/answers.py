@@ -58,7 +58,7 @@ def join(answers: Sequence[Any], raw: Any, io: IoRecord) -> Any:
     if spec is None or spec.resize == "none" or any(part is None for part in parts):
         return answers[0]
     size = raw_parts(raw, io)[spec.name].shape[:2]
-    out = dict(parts[0] or {})
+    out = dict(answers[0] if len(io.outputs) > 1 else parts[0] or {})  # with what a task decodes beside
     for name in (s.name for s in io.outputs if isinstance(s, ImageOutput)):
         seen = [part[name] for part in parts if part]
         if not all(map(is_picture, seen)) and spec.resize == "tile":

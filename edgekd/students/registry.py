@@ -77,6 +77,11 @@ STUDENTS = {
         task="edgekd.students.classifier.task:ClassifyTask",
         student="edgekd.students.pqkd.training:PqkdStudent",
     ),
+    "fast-hamer": Entry(
+        about="Fast-HaMeR: the mesh of a hand from a picture, by small nets that a larger one teaches",
+        task="edgekd.students.fast_hamer.task:HandTask",
+        student="edgekd.students.fast_hamer.training:HandStudent",
+    ),
     "picosam3": Entry(
         about="PicoSAM3: segments what a box holds, small enough to run inside a camera sensor",
         task="edgekd.students.picosam3.task:SegmentTask",

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +20,7 @@ from edgekd.graph.masks import Mask
 from edgekd.graph.resize import Picture
 from edgekd.graph.roi import Box
 from edgekd.schema.base import Strict
+from edgekd.students.arrays import read_arrays
 
 kept_few = lru_cache(256)
 """Keeps the last so many pictures in memory."""
@@ -191,17 +190,6 @@ def load_arrays(path: Path) -> Instances:
             raise RequestError(f"`label` of `{path.name}` does not fit its pictures", "store (N, H, W) whole numbers")
         return from_labels(names, x.__getitem__, labels.__getitem__)
     return _packed(path, names, x, arrays)
-
-
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """All arrays of an `.npz` file. Raises MissingError or RequestError."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except FileNotFoundError:
-        raise MissingError(f"data file `{path}` does not exist", "name an `.npz` file in `data.source`") from None
-    except (OSError, ValueError, EOFError, TypeError, RuntimeError, BadZipFile, zlib.error) as error:
-        raise RequestError(f"`{path}` cannot be read: {error}", "replace that file") from None
 
 
 def _packed(path: Path, names: tuple[str, ...], x: Picture, arrays: dict[str, NDArray[Any]]) -> Instances:

@@ -1,0 +1,163 @@
+"""Training side of Fast-HaMeR."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from edgekd.errors import RequestError
+from edgekd.schema.io import IoRecord
+from edgekd.schema.load import parse
+from edgekd.students.fast_hamer.config import ModelConfig, TeacherConfig
+from edgekd.students.fast_hamer.crop import coloured, crop_of, cut, drawn, labels_in
+from edgekd.students.fast_hamer.data.base import Hand
+from edgekd.students.fast_hamer.hand.camera import project
+from edgekd.students.fast_hamer.hand.torched import Skin, from_6d
+from edgekd.students.fast_hamer.losses import POWERS, Trusted, apart, distance
+from edgekd.students.fast_hamer.mean import mean_hand
+from edgekd.students.fast_hamer.network import DeployedNet, HandNet, fold
+from edgekd.students.fast_hamer.task import HandTask
+from edgekd.students.simple import SimpleStudent
+from edgekd.train.cache import Lesson
+
+Batch = dict[str, Tensor]
+
+
+class HandStudent(SimpleStudent):
+    """Crops of hands, moved, turned and coloured; HaMeR's loss. QAT is distilled at the backbone's map."""
+
+    taps = ("backbone",)
+
+    def __init__(self, model: dict[str, Any], data: dict[str, Any], seed: int) -> None:
+        super().__init__(model, data, seed)
+        self.config = parse(ModelConfig, model, "model")
+        self.task = HandTask(data, seed)
+        self.taught = TeacherConfig()
+        self.master: Master | None = None
+
+    def io(self, shape: tuple[int, int]) -> IoRecord:
+        """The task's."""
+        return self.task.io(shape)
+
+    def build(self) -> nn.Module:
+        """The training form with fresh weights, which counts from the mean hand of the training labels."""
+        mapped = self.taught.features > 0 and self.master is not None
+        adapter = self.master.channels if mapped and self.master and self.taught.adapter == "student" else None
+        net = HandNet(self.config, adapter, features=mapped)
+        head = net.mano_head
+        means = mean_hand(self.task.hand, self.task.known)
+        for buffer, mean in zip((head.init_hand_pose, head.init_betas, head.init_cam), means, strict=True):
+            buffer.copy_(torch.from_numpy(mean))
+        return net
+
+    def deployed(self) -> nn.Module:
+        """The deployed form with fresh weights."""
+        return DeployedNet(self.config)
+
+    def fold(self, net: nn.Module, folder: Path) -> nn.Module:
+        """The deployed form of a trained net."""
+        return fold(cast("HandNet", net))
+
+    def lesson(self, teacher: dict[str, Any]) -> Lesson | None:
+        """None: it learns from other arms."""
+        parse(TeacherConfig, teacher, "teacher")
+        return None
+
+    def follow(self, teacher: dict[str, Any], net: nn.Module) -> None:
+        """Learn from this net's answers and its backbone's map too."""
+        self.taught = parse(TeacherConfig, teacher, "teacher")
+        self.master = Master(net.eval())
+
+    @cached_property
+    def skin(self) -> Skin:
+        """The hand model, to train through."""
+        return Skin(self.task.hand)
+
+    @cached_property
+    def training(self) -> list[Hand]:
+        """What is drawn from: hands without labels only where a teacher speaks of them."""
+        speaks = self.master is not None and (self.taught.outputs > 0 or self.taught.features > 0)
+        found = [hand for hand in self.task.hands.training if speaks or hand.id in self.task.labelled]
+        if not found:
+            raise RequestError("nothing is left to train on", "raise `data.labelled`, or name a teacher")
+        return found
+
+    def sample(self, rng: np.random.Generator) -> dict[str, Any]:
+        """A crop (side, side, 3) and what is known of its hand; of a hand whose labels are not used nothing is."""
+        hand, config = self.training[int(rng.integers(len(self.training)))], self.task.config
+        view = drawn(config, rng)
+        crop = crop_of(hand, view)
+        picture = coloured(cut(self.task.hands.picture(hand.picture), crop, config.side), view)
+        known = labels_in(crop, hand, len(self.task.hand.template))
+        if hand.id not in self.task.labelled:
+            known |= {name: np.zeros_like(known[name]) for name in known if name.startswith("has_")}
+        return {"crop": picture, **known}
+
+    def loss(self, outputs: tuple[Tensor, ...], batch: Batch) -> Tensor:
+        """Distance from the labels; with a teacher also from its answers and its map."""
+        said, config = self.read(*outputs[:3]), self.config.loss
+        wanted = {name: (batch[name], batch[f"has_{name}"]) for name in POWERS}
+        total = self.taught.labels * distance(said, wanted, config)
+        if self.master is None:
+            return total
+        *answers, seen = self.master(self.inputs(batch)[0])
+        if self.taught.outputs:
+            total = total + self.taught.outputs * distance(said, trusted(self.read(*answers)), config)
+        if len(outputs) > 3:
+            total = total + self.taught.features * self._apart(outputs[3], seen)
+        return total
+
+    def _apart(self, mine: Tensor, taught: Tensor) -> Tensor:
+        if self.taught.adapter == "teacher" and self.master is not None:
+            taught = self.master.projected(taught, mine.shape[1])
+        return apart(mine, taught, self.taught.scaled)
+
+    def read(self, pose: Tensor, shape: Tensor, camera: Tensor) -> Batch:
+        """Answers (N, 96), (N, 10), (N, 3) as hands, see `losses.Said`."""
+        rotations = from_6d(pose.unflatten(1, (16, 6)))  # type: ignore[no-untyped-call]
+        vertices, landmarks = self.skin.to(pose.device)(rotations, shape)
+        root = landmarks[:, :1]
+        return {
+            "joints": landmarks - root, "vertices": vertices - root, "rotations": rotations, "shape": shape,
+            "pixels": project(landmarks, camera),
+        }  # fmt: skip
+
+
+def trusted(said: Batch) -> Trusted:
+    """A teacher's answers, each trusted wholly."""
+    return {name: (value, torch.ones(len(value), device=value.device)) for name, value in said.items()}
+
+
+class Master:
+    """Another net, frozen: its answers and its backbone's map."""
+
+    def __init__(self, net: nn.Module) -> None:
+        self.net, self.seen = net, torch.empty(0)
+        self.projection: Tensor | None = None
+        net.get_submodule("backbone").register_forward_hook(self._keep)
+
+    def _keep(self, module: nn.Module, args: Any, out: Tensor) -> None:
+        self.seen = out
+
+    @property
+    def channels(self) -> int:
+        """Of its map."""
+        return int(cast("DeployedNet", self.net).channels)
+
+    def __call__(self, crop: Tensor) -> tuple[Tensor, ...]:
+        """(N, 3, S, S) to pose, shape, camera and the map (N, C, h, w), without gradient."""
+        with torch.no_grad():
+            answers = self.net.to(crop.device)(crop)
+        return (*answers, self.seen)
+
+    def projected(self, seen: Tensor, channels: int) -> Tensor:
+        """A map through a fixed random 1 x 1 convolution, drawn as torch initialises one: the authors' frozen layer."""
+        if self.projection is None:
+            bound, drawn_ = seen.shape[1] ** -0.5, torch.Generator().manual_seed(0)
+            self.projection = (2 * torch.rand(channels, seen.shape[1], 1, 1, generator=drawn_) - 1) * bound
+        return nn.functional.conv2d(seen, self.projection.to(seen.device))
