@@ -43,7 +43,7 @@ Tick = Callable[[int, int, str], None]
 def check_untrained(plan: Plan, part: Path) -> None:
     """Export the untrained net and hold it against every engine. Raises ProblemsError with all that does not fit."""
     from edgekd.quantize.capture import capture, same_graph, training_only
-    from edgekd.quantize.export import example, export_quantized
+    from edgekd.quantize.export import example, export_captured
 
     shipped = plan.shipped
     student = _student(plan, shipped.recipe)
@@ -55,7 +55,7 @@ def check_untrained(plan: Plan, part: Path) -> None:
     for path in student.taps:
         trained.tap(path)
     keep = shipped.recipe.quantize.keep
-    portable = export_quantized(net, None, shipped.arithmetic, _ranges(plan), plan.io, keep)
+    portable = export_captured(final, None, shipped.arithmetic, _ranges(plan), plan.io, keep)
     graph = Graph(portable.model)
     problems = [*misfits(graph, plan.io), *golden.check(graph)]
     for job in plan.compiles:

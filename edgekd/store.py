@@ -59,6 +59,7 @@ def step_key(
     return Key(kind, digest(parts))
 
 
+@cache
 def installed(distribution: str) -> str:
     """Version of an installed distribution, or `absent`."""
     try:
@@ -104,13 +105,17 @@ def _imports(path: Path) -> list[str]:
 @cache
 def _source(name: str) -> Path | None:
     parent, _, _ = name.rpartition(".")
-    if parent and _source(parent) is None:
+    if parent and not _is_package(_source(parent)):  # `find_spec` would import it only to find that it is a module
         return None
     try:
         spec = find_spec(name)
     except (ModuleNotFoundError, AttributeError):
         return None
     return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
+
+
+def _is_package(path: Path | None) -> bool:
+    return path is not None and path.name == "__init__.py"
 
 
 class Store:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -88,6 +90,16 @@ def _one_small_picture() -> None:
     mine.replace(EVAL / "pier.png")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _operators_read_once() -> None:
+    """torch's exporter parses its operators' sources at each export: as long as a tiny net's export takes otherwise."""
+    with suppress(AttributeError, ImportError):
+        if "torch" in sys.modules:
+            from torch.onnx._internal.exporter._registration import onnxscript_apis
+
+            onnxscript_apis.get_torchlib_ops = cache(onnxscript_apis.get_torchlib_ops)
+
+
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -95,8 +107,9 @@ def command(*args: str | Path) -> list[str]:
     return [sys.executable, "-m", "edgekd", *map(str, args)]
 
 
-def tiny_set() -> list[str]:
-    return [part for pair in TINY for part in ("--set", pair)]
+def tiny_set(settings: tuple[str, ...] = TINY_CLASSIFIER) -> list[str]:
+    """A tiny run's settings for the command line."""
+    return [part for pair in settings for part in ("--set", pair)]
 
 
 @pytest.fixture
@@ -119,6 +132,19 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "runs"
 
 
+REPEATED = ("fp32-tuned", "ptq", "ptq-onnxruntime", "ptq-nncf")
+
+
+def shortened(folder: Path, student: str, left_out: tuple[str, ...] = REPEATED) -> str:
+    """A student's recipe without some of its arms: each costs an export, and its scores."""
+    whole = find_recipe(student).read_text(encoding="utf-8").split("\n\n")
+    kept = [part for part in whole if not any(f"[arms.{arm}]" in part for arm in left_out)]
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{student}-without-{'-'.join(left_out)}-{os.getpid()}.toml"
+    path.write_text("\n\n".join(kept), encoding="utf-8")
+    return str(path)
+
+
 @pytest.fixture(scope="session")
 def jetson(store: Path) -> Result:
     """A finished tiny run for the Jetson."""
@@ -134,15 +160,10 @@ def classified(store: Path) -> Result:
 @pytest.fixture(scope="session")
 def segmented(store: Path) -> Result:
     """A finished tiny run of PicoSAM3 for this host, without the arms that only repeat others."""
-    whole = find_recipe("picosam3").read_text(encoding="utf-8")
-    kept = [part for part in whole.split("\n\n") if not part.startswith(("[arms.fp32-tuned]", "[arms.ptq"))]
-    store.mkdir(exist_ok=True)
-    recipe = store / f"picosam3-{os.getpid()}.toml"
-    recipe.write_text("\n\n".join(kept), encoding="utf-8")
-    return run(*resolve(str(recipe), "x86", TINY_SEGMENTER), store)
+    return run(*resolve(shortened(store, "picosam3"), "x86", TINY_SEGMENTER), store)
 
 
 @pytest.fixture(scope="session")
 def x86_run(store: Path, jetson: Result) -> Result:
-    """A finished tiny run for this host, after the Jetson's."""
-    return run(*resolve("qdr", "x86", TINY), store)
+    """A finished tiny run for this host, after the Jetson's and without the arms that only repeat its."""
+    return run(*resolve(shortened(store, "qdr"), "x86", TINY), store)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io as stream
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +18,11 @@ from torch import Tensor, fx, nn
 from edgekd.errors import RequestError
 from edgekd.graph.model import IO_KEY, Graph, code_name
 from edgekd.graph.rewrite import pack_weights
-from edgekd.quantize.capture import capture, innermost
+from edgekd.quantize.capture import Captured, capture, innermost
+from edgekd.quantize.fake import Quantizer
 from edgekd.quantize.insert import Keep, Quantized, Ranges, insert
 from edgekd.quantize.placement import Op
+from edgekd.quantize.weighted import QuantWeighted
 from edgekd.schema.io import IoRecord
 from edgekd.schema.target import Arithmetic
 
@@ -53,13 +57,24 @@ def export_quantized(
     untrained net, to see whether its operators fit a target) scales are those of fresh quantizers.
     Raises RequestError when the network cannot be captured or its quantizers differ from the trained ones.
     """
-    inputs = example(io)
-    captured = capture(net, inputs)
+    return export_captured(capture(net, example(io)), state, arithmetic, ranges, io, keep)
+
+
+def export_captured(
+    captured: Captured,
+    state: dict[str, Tensor] | None,
+    arithmetic: Arithmetic,
+    ranges: Ranges,
+    io: IoRecord,
+    keep: Keep | None = None,
+) -> Portable:
+    """As `export_quantized`, from a capture at the deployed shape, which is changed."""
     quantized = insert(captured, arithmetic, ranges, keep=keep)
     if state is not None:
         quantized.load_state(state)
     quantized.mode("export")
-    model = _to_onnx(quantized.module, inputs, io)
+    with _emitting(quantized.module):
+        model = _to_onnx(quantized.module, example(io), io)
     _name_values(model, captured.ops)
     _name_tensors(model, quantized.scopes | quantized.names())
     quantized.mode("quantize")
@@ -104,6 +119,29 @@ def trained_codes(quantized: Quantized, inputs: tuple[Tensor, ...]) -> Codes:
 def example(io: IoRecord) -> tuple[Tensor, ...]:
     """Inputs of the deployed shape."""
     return tuple(torch.zeros(spec.shape) for spec in io.inputs)
+
+
+@contextmanager
+def _emitting(module: fx.GraphModule) -> Iterator[None]:
+    """Within, parts hold only what they emit: the exporter's time grows with every tensor held, used or not."""
+    module.delete_all_unused_submodules()
+    held = list(_trained(module))
+    for part, name, _ in held:
+        delattr(part, name)
+    yield
+    for part, name, tensor in held:
+        if isinstance(tensor, nn.Parameter):
+            part.register_parameter(name, tensor)
+        else:
+            part.register_buffer(name, tensor)
+
+
+def _trained(module: nn.Module) -> Iterator[tuple[nn.Module, str, Tensor]]:
+    """What quantizers and weighted operators hold beside the constants they emit: owner, name, tensor."""
+    owners = (m for m in module.modules() if isinstance(m, Quantizer | QuantWeighted))
+    for part in dict.fromkeys(part for owner in owners for part in owner.modules()):
+        own = {name: tensor for name, tensor in part.state_dict(keep_vars=True).items() if "." not in name}
+        yield from ((part, name, tensor) for name, tensor in own.items())
 
 
 def _to_onnx(module: fx.GraphModule, inputs: tuple[Tensor, ...], io: IoRecord) -> onnx.ModelProto:

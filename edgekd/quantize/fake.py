@@ -171,14 +171,15 @@ class ActivationQuantizer(Quantizer):
 
     def freeze(self) -> None:
         """Fix scale and zero point as constants for export."""
-        constant(self, "frozen_scale", self.scale())
-        constant(self, "frozen_zero", self.zero_point.to(self.grid.dtype))
+        scale, zero = self.scale(), self.zero_point
+        constant(self, "frozen_scale", scale)
+        constant(self, "frozen_zero", zero.to(self.grid.dtype))
+        self.limits = [(code - zero.item()) * scale.item() for code in (self.grid.qmin, self.grid.qmax)]
 
     def emit(self, x: Tensor, on_grid: bool = False) -> Tensor:
         """The Q/DQ pair; behind a Clip where the codes are fewer than their container holds."""
         if self.grid.clips and not on_grid:
-            scale, zero = self.scale().item(), self.zero_point.item()
-            x = x.clamp((self.grid.qmin - zero) * scale, (self.grid.qmax - zero) * scale)
+            x = x.clamp(*self.limits)
         pair = [self.get_buffer("frozen_scale"), self.get_buffer("frozen_zero")]
         q = _symbolic("QuantizeLinear", [x, *pair], dtype=pair[1].dtype, shape=x.shape, version=19)
         return dequantize(q, pair[0], pair[1])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import command, tiny_set
+from tests.conftest import TINY, command, tiny_set
 
 
 def told(done: "subprocess.CompletedProcess[str]", *folders: Path) -> str:
@@ -139,28 +139,28 @@ def test_an_operator_that_the_target_does_not_run(cli, tmp_path, snapshot):
         'extends = "jetson-orin-nano"\nschema = 1\nname = "mine"\ntitle = "My board"\n'
         '[engines.tensorrt]\noperators = ["Conv", "Relu", "Add", "Mul"]\n'
     )
-    done = cli("compress", "--target", "mine.toml", "--json", *tiny_set())
+    done = cli("compress", "qdr", "--target", "mine.toml", "--json", *tiny_set(TINY))
     assert told(done, tmp_path) == snapshot
     assert not list((tmp_path / "runs/.store").glob("teach-*"))
 
 
 def test_a_net_larger_than_the_board(cli, tmp_path, snapshot):
     (tmp_path / "mine.toml").write_text(
-        'extends = "jetson-orin-nano"\nschema = 1\nname = "mine"\ntitle = "My board"\n[cost]\nmemory_bytes = 100000\n'
+        'extends = "jetson-orin-nano"\nschema = 1\nname = "mine"\ntitle = "My board"\n[cost]\nmemory_bytes = 10000\n'
     )
-    assert told(cli("compress", "--target", "mine.toml", "--json", *tiny_set()), tmp_path) == snapshot
+    assert told(cli("compress", "classifier", "--target", "mine.toml", "--json", *tiny_set()), tmp_path) == snapshot
 
 
-def test_damaged_weights_in_the_store(jetson, store, cli, tmp_path, snapshot):
+def test_damaged_weights_in_the_store(classified, store, cli, tmp_path, snapshot):
     """Another target wants to re-use a teacher whose file was cut short."""
     import shutil
 
     copy = shutil.copytree(store / ".store", tmp_path / "runs/.store")
-    weights = copy / jetson.bundle.manifest.steps["teach fp32"] / "weights.safetensors"
+    weights = copy / classified.bundle.manifest.steps["teach fp32"] / "weights.safetensors"
     for step in (p for p in copy.iterdir() if p.is_dir() and not p.name.startswith(("teach", "check"))):
         shutil.rmtree(step)  # another test may have made that target's run
     weights.write_bytes(weights.read_bytes()[:1000])
-    args = ("compress", "--target", "raspberry-pi-5", "--json", *tiny_set())
+    args = ("compress", "classifier", "--target", "raspberry-pi-5", "--json", *tiny_set())
     assert told(cli(*args), tmp_path) == snapshot
     shutil.rmtree(weights.parent)  # what the hint says, up to the point where the teacher trains again
     process = subprocess.Popen(command(*args), cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
@@ -174,9 +174,8 @@ def test_damaged_weights_in_the_store(jetson, store, cli, tmp_path, snapshot):
 
 def test_a_damaged_checkpoint(cli, tmp_path, snapshot):
     """What an interrupted training left behind is cut short."""
-    process = subprocess.Popen(
-        command("compress", "--target", "jetson", *tiny_set()), cwd=tmp_path, stdout=subprocess.DEVNULL
-    )
+    args = ("compress", "classifier", "--target", "jetson", *tiny_set(), "--set", "train.steps=5000")
+    process = subprocess.Popen(command(*args), cwd=tmp_path, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while (
         not (found := list((tmp_path / "runs/.store").glob("teach-*.part/checkpoint.pt")))
@@ -186,14 +185,14 @@ def test_a_damaged_checkpoint(cli, tmp_path, snapshot):
     process.send_signal(signal.SIGKILL)
     process.wait()
     found[0].write_bytes(found[0].read_bytes()[:2000])
-    assert told(cli("compress", "--target", "jetson", "--json", *tiny_set()), tmp_path) == snapshot
+    assert told(cli(*args, "--json"), tmp_path) == snapshot
 
 
 def test_ctrl_c(tmp_path, snapshot):
     """In the middle of training: two lines, exit code 130."""
+    args = ("compress", "classifier", "--target", "jetson", "--json", *tiny_set(), "--set", "train.steps=5000")
     process = subprocess.Popen(
-        command("compress", "--target", "jetson", "--json", *tiny_set(), "--set", "train.steps=5000"), cwd=tmp_path,
-        text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        command(*args), cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )  # fmt: skip
     deadline = time.monotonic() + 120

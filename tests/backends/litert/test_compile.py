@@ -12,7 +12,7 @@ from edgekd.schema.targets import find_target
 from onnx import helper
 
 from tests.backends.litert.nets import Net
-from tests.conftest import TINY
+from tests.conftest import TINY, shortened
 
 ENGINE = find_target("raspberry-pi-5").engine
 
@@ -102,7 +102,7 @@ def test_unsigned_codes_are_refused():
 
 def test_the_default_student_goes_through_the_whole_run(store):
     """Every hop inside its bounds, every gate held, all operators int8."""
-    result = run(*resolve("qdr", "raspberry-pi-5", TINY), store)
+    result = run(*resolve(shortened(store, "qdr"), "raspberry-pi-5", TINY), store)
     assert not result.verification.failures
     facts = read_artifact(result.bundle.path / "artifacts" / "litert").facts
     assert facts["operators in float"] == {}
