@@ -31,6 +31,9 @@ class LossConfig(Strict):
     rotations: float = Field(1.0, ge=0, description="Of entries of rotation matrices; squared.")
     shape: float = Field(0.01, ge=0, description="Of shape coefficients; squared.")
     vertices: float = Field(10.0, ge=0, description="Of the mesh in metres, from the wrist on; absolute. Not HaMeR's.")
+    heat: float = Field(
+        0.0, ge=0, description="Of where the backbone's map sees each landmark, in training alone; not HaMeR's."
+    )
     reduce: Literal["mean", "sum"] = Field(
         "mean", description="Over hands and numbers; HaMeR's is `sum`, whose weights are 0.05, 0.01, 0.001, 0.0005, 0."
     )

@@ -15,7 +15,7 @@ POWERS = {"joints": 1, "pixels": 1, "rotations": 2, "shape": 2, "vertices": 1}
 """What is compared, and to which power: HaMeR's choice, of which meshes are ours."""
 Said = Mapping[str, Tensor]
 """Hands, by what is known of them: `joints` (N, 21, 3) and `vertices` (N, V, 3) in metres from the wrist on, `pixels`
-(N, 21, 2) in sides of the crop, `rotations` (N, 16, 3, 3), `shape` (N, 10)."""
+(N, 21, 2) in sides of the crop, `rotations` (N, 16, 3, 3), `shape` (N, 10); maps of landmarks, `heat` (N, 21, h, w)."""
 Trusted = Mapping[str, tuple[Tensor, Tensor]]
 """The same with how far each hand, or each landmark of it, is trusted: (N,) or (N, 21)."""
 
@@ -37,7 +37,26 @@ def distance(said: Said, wanted: Trusted, config: LossConfig) -> Tensor:
             parts.append(weight * (trust * off.sum(-1)).sum())
         else:
             parts.append(weight * (trust * off.mean(-1)).sum() / trust.sum().clamp(min=1e-6))
+    if config.heat and "heat" in said and "pixels" in wanted:
+        parts.append(config.heat * misplaced(said["heat"], *wanted["pixels"]))
     return torch.stack([part.to(said["joints"].device) for part in parts]).sum()
+
+
+def misplaced(heat: Tensor, pixels: Tensor, trust: Tensor) -> Tensor:
+    """Cross-entropy of where maps (N, 21, h, w) see landmarks and where they are, (N, 21, 2) in sides of the crop.
+
+    A landmark lies on the four places around it, by its nearness to each. Maps that are told where landmarks are learn
+    in a few hundred steps what takes a token that asks them thousands; ours.
+    """
+    target = torch.ones((), device=heat.device)
+    for axis, (count, shape) in enumerate(zip(heat.shape[:1:-1], ((1, -1), (-1, 1)), strict=True)):
+        middles = ((torch.arange(count, device=heat.device) + 0.5) / count - 0.5).reshape(shape)
+        target = target * (1 - (pixels[..., axis, None, None] - middles).abs() * count).clamp(min=0)
+    target = target.flatten(2)
+    inside = trust.reshape(len(trust), -1) * (target.sum(2) > 0)
+    target = target / target.sum(2, keepdim=True).clamp(min=1e-6)
+    off = -(target * heat.flatten(2).log_softmax(2)).sum(2)
+    return (inside * off).sum() / inside.sum().clamp(min=1e-6)
 
 
 def apart(seen: Tensor, taught: Tensor, scaled: bool) -> Tensor:

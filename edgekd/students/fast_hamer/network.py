@@ -12,12 +12,15 @@ from edgekd.students.fast_hamer.config import ModelConfig
 from edgekd.students.fast_hamer.deployed import DeployedHead, deployed
 from edgekd.students.fast_hamer.head import Answer, ManoHead
 
+LANDMARKS = 21
+
 
 class HandNet(nn.Module):
     """A crop of a right hand, (N, 3, S, S), S a multiple of the backbone's stride, to `Answer`, in training form.
 
     With `features` the backbone's map (N, C, h, w) is a fourth answer, for distillation; with `adapter` that map goes
-    through a 1x1 convolution to so many channels, the teacher's, first.
+    through a 1x1 convolution to so many channels, the teacher's, first. Where the loss asks for it the last answer is a
+    map of each landmark (N, 21, h, w).
     """
 
     def __init__(self, config: ModelConfig, adapter: int | None = None, features: bool = False) -> None:
@@ -27,12 +30,14 @@ class HandNet(nn.Module):
         self.places = _places(config, channels)
         self.mano_head = ManoHead(config.head, channels)
         self.adapter = nn.Identity() if adapter is None else nn.Conv2d(channels, adapter, 1)
+        self.heat = nn.Conv2d(channels, LANDMARKS, 1) if config.loss.heat else None
 
     def forward(self, crop: Tensor) -> tuple[Tensor, ...]:
         """(N, 3, S, S) to pose, shape and camera, and the map where it is asked for."""
         seen = self.backbone(crop)
         answer: Answer = self.mano_head(seen if self.places is None else seen + self.places)
-        return (*answer, self.adapter(seen)) if self.features else tuple(answer)
+        heat = [] if self.heat is None else [self.heat(seen)]
+        return (*answer, *([self.adapter(seen)] if self.features else []), *heat)
 
 
 class DeployedNet(nn.Module):

@@ -117,6 +117,8 @@ class HandStudent(SimpleStudent):
         """Distance from the labels; with a teacher also from its answers and its map."""
         said, config = self.read(*outputs[:3]), self.config.loss
         wanted = {name: (batch[name], batch[f"has_{name}"]) for name in POWERS}
+        if config.heat and len(outputs) > 3:
+            *outputs, said["heat"] = outputs  # type: ignore[assignment]
         total = self.taught.labels * distance(said, wanted, config)
         if not self.is_taught:
             return total

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from edgekd.students.fast_hamer.config import LossConfig
-from edgekd.students.fast_hamer.losses import POWERS, apart, distance, middle
+from edgekd.students.fast_hamer.losses import POWERS, apart, distance, middle, misplaced
 
 SHAPES = {"joints": (21, 3), "pixels": (21, 2), "rotations": (16, 3, 3), "shape": (10,), "vertices": (7, 3)}
 NONE = dict.fromkeys(POWERS, 0.0)
@@ -88,3 +88,20 @@ def test_the_middle_of_a_map_where_it_does_not():
     seen = (torch.arange(4.0) + 0.5).expand(1, 1, 2, 4)
     assert middle(seen, 0.5)[0, 0, 0].tolist() == [1.5, 2.5]
     assert torch.allclose(middle(seen, 0.75)[0, 0, 0], torch.tensor([1.0, 2.0, 3.0]), atol=1e-5)
+
+
+def test_a_landmark_lies_on_the_places_around_it():
+    """At a quarter of the way from one place's middle to the next: three quarters there, one quarter here."""
+    pixels = torch.tensor([[[(1.5 + 0.25) / 4 - 0.5, 0.5 / 4 - 0.5]]])
+    heat = torch.randn(1, 1, 4, 4, dtype=torch.float64)
+    log = heat.flatten(2).log_softmax(2).unflatten(2, (4, 4))[0, 0]
+    expected = -(0.75 * log[0, 1] + 0.25 * log[0, 2])
+    assert float(misplaced(heat, pixels, torch.ones(1, 1))) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_landmarks_beyond_the_crop_or_not_trusted_are_nowhere():
+    pixels = torch.tensor([[[0.9, 0.0], [0.1, 0.1], [0.1, 0.1]]])
+    heat = torch.randn(1, 3, 4, 4)
+    found = misplaced(heat, pixels, torch.tensor([[1.0, 0.0, 1.0]]))
+    alone = misplaced(heat[:, 2:], pixels[:, 2:], torch.ones(1))
+    assert float(found) == pytest.approx(float(alone), rel=1e-6)
