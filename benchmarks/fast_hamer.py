@@ -147,7 +147,7 @@ def table(result: dict[str, Any]) -> str:
     lines = [
         "# Fast-HaMeR's students beside HaMeR", "",
         f"`{result['command']}`, {result['when']}, {result['host']}; {versions}; load average {result['load'][0]:.1f}.",
-        f"One thread, {result['rounds']} rounds in turns, {SIDE} x {SIDE} pixels; medians, ratios of medians with their",
+        f"One thread, {result['rounds']} rounds in turns, {SIDE} x {SIDE} pixels; medians, ratios of medians with a",
         "95 % interval over rounds. Parameters are those of the deployed form; weights are random.", "",
         "| backbone | decoder | parameters, M | of HaMeR's | GMAC | FP32, MB | int8, MB | FP32, ms | int8, ms | "
         "HaMeR / FP32 | HaMeR / int8 |",
