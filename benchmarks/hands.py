@@ -64,7 +64,7 @@ def trained(made: Any, folder: Path, steps: int, args: argparse.Namespace, start
         folder.mkdir(parents=True, exist_ok=True)
         net = net if start is None else load_weights(net, start)
         train_float(net, lambda m, b: made.loss(m(*made.inputs(b)), b), lambda i: made.batch(i, args.batch),
-                    steps=steps, lr=args.lr, weight_decay=1e-4, warmup=0.05, folder=folder,
+                    steps=steps, lr=args.lr, weight_decay=1e-4, warmup=0.1, folder=folder,
                     tick=lambda *told: None)  # fmt: skip
     return load_weights(net, folder)
 
