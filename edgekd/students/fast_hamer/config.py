@@ -105,7 +105,7 @@ class TeacherConfig(Strict):
     views: int = Field(
         1,
         ge=1,
-        description="Crops that a teacher outside is asked about for each hand: its own, others. With its `features` they "
-        "are all that is trained on.",
+        description="Crops that a teacher outside is asked about for each hand: its own, others. With its `features` "
+        "they are all that is trained on.",
     )
     cache: str = Field("", description="A folder that `edgekd teach` filled; empty: the run fills its own.")
