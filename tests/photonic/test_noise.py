@@ -172,7 +172,7 @@ def test_the_estimate_is_kept(modes):
 @pytest.mark.parametrize("loops", [(1,), (1, 1)])
 @pytest.mark.parametrize("imperfections", [Imperfections(), ALL])
 def test_shots_take_no_more_than_is_estimated(loops, imperfections):
-    circuit, shots = Circuit(alternating(16), loops), 200_000
+    circuit, shots = Circuit(alternating(16), loops), 100_000
     tracemalloc.start()
     noise.sample(circuit, angles_of(circuit), shots, np.random.default_rng(0), imperfections)
     peak = tracemalloc.get_traced_memory()[1]
