@@ -103,6 +103,19 @@ def table(found: dict[str, list[dict[str, float]]]) -> str:
     return "\n".join(rows)
 
 
+def page(found: dict[str, list[dict[str, float]]], args: argparse.Namespace) -> str:
+    """The table, and what made it."""
+    from edgekd.evidence import host, now
+    from edgekd.store import installed
+
+    return "\n".join([
+        f"# What the photons of PQKD do, {SETS[args.data][0]}", "",
+        f"`python benchmarks/pqkd.py --data {args.data} --seeds {args.seeds} --steps {args.steps}`, {now()}; {host()};",
+        f"torch {installed('torch')}. {TRAINING:,} training pictures, mean and standard deviation over seeds.", "",
+        table(found), "",
+    ])  # fmt: skip
+
+
 def spread(values: np.ndarray, sign: str = "") -> str:
     """Mean and standard deviation over seeds, of one seed the value."""
     deviation = f" ± {values.std(ddof=1):.2f}" if len(values) > 1 else ""
@@ -125,7 +138,11 @@ def main() -> None:
     found: dict[str, list[dict[str, float]]] = {arm: [] for arm in args.arms}
     for (_, arm, *_rest), result in zip(jobs, results, strict=True):
         found[arm].append(result)
-    print(f"{args.data}, {TRAINING:,} training pictures, {args.steps:,} steps, {args.seeds} seeds\n\n{table(found)}")
+    text = page(found, args)
+    print(text)
+    if args.arms == [*FLOAT] and not args.set:
+        path = Path(__file__).parent / "results" / f"pqkd_{args.data}.md"
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

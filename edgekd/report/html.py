@@ -118,7 +118,7 @@ def _rows(bundle: Bundle, latest: Figures, task: Task) -> list[dict[str, Any]]:
             "stand_in": subject in manifest.engines and manifest.engines[subject].role == "stand-in",
             "metric": latest[metric, subject],
             "every": [latest.get((m["name"], subject)) for m in _metrics(latest, task, manifest.recipe.ship)],
-            "gain": sign_of(task, metric) * (latest[metric, subject].value - base),
+            "gain": sign_of(task, metric) * (latest[metric, subject].value - base) + 0.0,  # never -0
             "retained": latest.get(("retained", subject)),
         }
         for subject in subjects

@@ -103,6 +103,9 @@ class TeacherConfig(Strict):
     )
     scaled: bool = Field(True, description="Distance of the maps over the variance of the teacher's.")
     views: int = Field(
-        1, ge=1, description="Crops that a teacher outside is asked about for each hand: its own, others."
+        1,
+        ge=1,
+        description="Crops that a teacher outside is asked about for each hand: its own, others. With its `features` "
+        "they are all that is trained on.",
     )
     cache: str = Field("", description="A folder that `edgekd teach` filled; empty: the run fills its own.")

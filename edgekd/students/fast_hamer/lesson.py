@@ -94,7 +94,7 @@ def lesson(config: TeacherConfig, hands: Hands, data: DataConfig) -> Lesson:
         dtype="float16",
         ask=asker.ask,
         files=lambda: digests(config),
-        code=(__name__,),
+        code=(__name__, "edgekd.students.fast_hamer.data.load"),
         packages=("torch", "transformers", "ai-edge-litert", "numpy", "pillow"),
     )  # fmt: skip
 

@@ -4,10 +4,18 @@ import numpy as np
 import pytest
 import torch
 from edgekd.errors import EdgekdError
-from edgekd.students.base import Folds, Follows, deployed
+from edgekd.students.base import Folds, Follows, Learns, deployed
+from edgekd.students.fast_hamer.config import TeacherConfig
+from edgekd.students.fast_hamer.crop import crop_of, labels_in
 from edgekd.students.fast_hamer.hand.skinning import skin
-from edgekd.students.fast_hamer.losses import POWERS
+from edgekd.students.fast_hamer.head import joined
+from edgekd.students.fast_hamer.lesson import Taught
+from edgekd.students.fast_hamer.losses import POWERS, distance
+from edgekd.students.fast_hamer.teachers.base import Answer
+from edgekd.students.fast_hamer.teachers.open import KINDS
 from edgekd.students.fast_hamer.training import HandStudent
+from edgekd.students.sources import Kind
+from edgekd.train.cache import fill
 
 MODEL = {"width": 0.25, "head": {"depth": 2, "width": 16, "heads": 2, "head_width": 8, "hidden": 16}}
 DATA = {"side": 64, "rendered": 24, "tests": 2}
@@ -87,14 +95,14 @@ def test_maps_are_distilled_in_training_alone(adapter):
     total.backward()
     trained = {name for name, p in net.named_parameters() if p.grad is not None}
     assert any(name.startswith("adapter") for name in trained) == (adapter == "student")
-    assert len(made.fold(net, None)(batch["crop"])) == 3
+    assert len(made.fold(net, None)(batch["crop"])) == 4
 
 
 def test_the_deployed_form_answers_as_the_trained_one():
     made = student()
     net = made.build().eval()
     crop = made.batch(0, 2)["crop"]
-    for one, other in zip(net(crop), made.fold(net, None)(crop), strict=True):
+    for one, other in zip(net(crop), joined(made.fold(net, None)(crop)), strict=True):
         assert torch.allclose(one, other, atol=1e-5)
 
 
@@ -113,6 +121,92 @@ def test_a_few_steps_on_one_batch_lessen_the_loss():
     assert losses[-1] < 0.6 * losses[0]
 
 
+class Knows:
+    """A teacher made up here, which knows the hand of each plain crop by where it lies."""
+
+    def __init__(self, task):
+        self.hands = {crop_of(hand).matrix.tobytes(): hand for hand in task.hands.training}
+
+    def __call__(self, picture, crops):
+        said = [labels_in(crop, self.hands[crop.matrix.tobytes()]) for crop in crops]
+        return [Answer(known["joints"], known["pixels"], 0.5) for known in said]
+
+
+@pytest.fixture
+def outside(tmp_path, monkeypatch):
+    """A student with such a teacher's answers."""
+
+    def make(data=(), **teacher):
+        made, table = student(data=data), {"source": "mediapipe", **teacher}
+        monkeypatch.setitem(KINDS, "mediapipe", Kind(lambda *_: Knows(made.task), find=lambda _: tmp_path))
+        asked = made.lesson(table)
+        fill(asked, asked.record({}, {}), tmp_path / "answers", lambda *_: None)
+        made.learn(table, tmp_path / "answers")
+        return made
+
+    return make
+
+
+def test_answers_of_a_teacher_outside_are_about_the_drawn_crops(outside):
+    made = outside(outputs=1.0)
+    batch = made.batch(0, 8)
+    for name, most in (("joints", 2e-4), ("pixels", 2e-3)):
+        assert torch.allclose(batch[f"taught_{name}"], batch[name], atol=most)
+    assert batch["taught_score"].tolist() == [0.5] * 8
+    plain, net = student(), frozen(made)
+    said = net(batch["crop"])
+    both, alone = float(made.loss(said, batch)), float(plain.loss(said, batch))
+    kept = {name: (batch[f"taught_{name}"], torch.ones(8)) for name in ("joints", "pixels")}
+    assert both == pytest.approx(alone + float(distance(made.read(*said), kept, made.config.loss)), rel=1e-5)
+
+
+def test_a_teacher_outside_speaks_of_hands_without_labels(outside):
+    made = outside(data={"labelled": 0.0}, outputs=1.0)
+    batch = made.batch(0, 8)
+    assert len(made.training) == 24
+    assert not batch["has_joints"].any()
+    said = frozen(made)(batch["crop"])
+    assert float(made.loss(said, batch)) > 0
+
+
+def test_no_teacher_outside_is_asked_where_an_arm_teaches():
+    assert student().lesson({}) is None
+    assert student().lesson({"source": "arm:big"}) is None
+    with pytest.raises(EdgekdError, match="no teacher is called"):
+        student().lesson({"source": "mediapip"})
+
+
+def hamers(**teacher):
+    """A student that learns from HaMeR's kept answers, and a batch whose answers are its labels."""
+    made = student()
+    made.taught = TeacherConfig(source="hamer:x", **teacher)
+    plain = made.batch(0, 2)
+    made.answers = Taught(made.taught, made.task.config, None)
+    told = {name: plain[name] for name in ("joints", "pixels", "rotations", "shape")} | {"score": torch.ones(2)}
+    return made, plain | {f"taught_{name}": value for name, value in told.items()}
+
+
+def test_a_kept_mesh_is_skinned_from_its_pose():
+    made, batch = hamers(outputs=1.0)
+    told, _ = made.told(batch)
+    assert torch.allclose(told["vertices"][0], batch["vertices"], atol=2e-5)
+    assert set(told) == set(POWERS)
+
+
+@pytest.mark.parametrize("align", [True, False])
+def test_of_hamers_map_the_columns_that_both_see_count(align):
+    made, batch = hamers(features=1.0, align=align)
+    batch["taught_map"] = torch.randn(2, 1280, 16, 12, generator=torch.Generator().manual_seed(0))
+    net = made.build()
+    assert net.adapter.out_channels == 1280
+    answers = net(*made.inputs(batch))[:3]
+    mine = torch.zeros(2, 1280, 8, 8, requires_grad=True)
+    made.loss((*answers, mine), batch).backward()
+    used = mine.grad.abs().sum((0, 1, 2)) > 0
+    assert used.tolist() == [not align, *[True] * 6, not align]
+
+
 def test_it_folds_and_follows():
+    assert isinstance(student(), Learns)
     assert isinstance(student(), Folds)
     assert isinstance(student(), Follows)

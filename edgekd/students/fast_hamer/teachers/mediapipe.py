@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import atan2, cos, pi, sin
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,12 +73,13 @@ class MediaPipeHands:
 
 def check(path: Path) -> None:
     """Raises MissingError or RequestError unless the file is the locked one of its name."""
-    lock = find_lock(LOCK)
-    assert isinstance(lock, Files)
     if not path.is_file():
         raise MissingError(f"the teacher's `{path}` does not exist", f"edgekd fetch {LOCK}")
-    if sha256(path) != lock.members[path.name].sha256:
-        raise RequestError(f"`{path}` is damaged", f"delete `{path.parent}`, then: edgekd fetch {LOCK}")
+    locked = cast("Files", find_lock(LOCK)).members.get(path.name)
+    if locked is None or sha256(path) != locked.sha256:
+        raise RequestError(
+            f"`{path}` is not the locked file of MediaPipe", f"delete `{path.parent}`, then: edgekd fetch {LOCK}"
+        )
 
 
 def upright(places: Float, crop: Crop) -> Crop:
