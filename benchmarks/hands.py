@@ -37,7 +37,6 @@ SHIPPED = "both"
 """What is quantized."""
 TARGET = "raspberry-pi-5"
 """Whose arithmetic and engine, LiteRT, the integers are for."""
-OUTPUTS = ("pose", "shape", "camera")
 
 
 def student(share: float, seed: int, synthetic: bool = False) -> Any:
@@ -145,6 +144,7 @@ def integers(made: Any, net: Any, folder: Path) -> dict[str, dict[str, dict[str,
 def scores(task: Any, net: Any) -> dict[str, dict[str, float]]:
     """Of a float net."""
     import torch
+    from edgekd.students.fast_hamer.task import OUTPUTS
 
     def run(inputs: dict[str, Any]) -> dict[str, Any]:
         with torch.no_grad():
@@ -158,7 +158,8 @@ def scored(task: Any, run: Any) -> dict[str, dict[str, float]]:
     """Scores of each test hand by its id."""
     io = task.io((task.config.side,) * 2)
     answered = ((sample, run(task.encode(sample.raw, io))) for sample in task.evalset())
-    return {s.id: task.score(task.decode({name: a[name] for name in OUTPUTS}, io), s.truth) for s, a in answered}
+    names = [spec.name for spec in io.outputs]
+    return {s.id: task.score(task.decode({name: a[name] for name in names}, io), s.truth) for s, a in answered}
 
 
 def controls() -> dict[str, dict[str, dict[str, float]]]:

@@ -31,8 +31,8 @@ not show.
 
 ## The answer
 
-The network takes a crop of a right hand and gives three tensors: `pose`, sixteen rotations of six numbers each, `shape`,
-ten coefficients, and `camera`, scale and place. What they mean in space, 778 vertices and 21 landmarks, is computed on
+The network takes a crop of a right hand and gives four tensors: `pose`, sixteen rotations of six numbers each, `shape`,
+ten coefficients, `scale` and `place`, the camera, apart because in eight bits they need steps of their own. What they mean in space, 778 vertices and 21 landmarks, is computed on
 the host by the hand model: no number of it is in an exported file. Left hands are mirrored when they are cropped.
 
 `data.hand` names the hand model: `edgekd:hand`, ours, or your `MANO_RIGHT.pkl` from mano.is.tue.mpg.de, whose licence
@@ -183,11 +183,11 @@ interval is that of the test pictures alone: train several seeds (`--set seed=1`
 `python benchmarks/pqkd.py`, which pairs them.
 
 **What the controls say.** On 10,000 digits of MNIST, three seeds, 2,000 steps each
-([figures](../benchmarks/results/pqkd_mnist.md)), the photons do nothing that a random vector does not: PQKD has 91.4 ±
-1.1 %, one random vector 92.4 ± 0.4, a constant one 92.1 ± 1.0, angles that stay 91.7 ± 0.9, infinitely many shots 90.6 ±
-0.2. What is lost is lost by the fixed mixing: trained, it has 98.5 ± 0.1, and a plain net of as many stored bytes 96.8 ±
-0.2. If you want a small file, store a small net. All of that is about our reading of the paper, whose code and networks
-are not public.
+([figures](../benchmarks/results/pqkd_mnist.md)), the photons do nothing that a random vector does not: PQKD has 91.4
+± 1.1 %, one random vector 92.4 ± 0.4, a constant one 92.1 ± 1.0, angles that stay 91.7 ± 0.9, infinitely many shots
+90.6 ± 0.2. What is lost is lost by the fixed mixing: trained, it has 98.5 ± 0.1, and a plain net of as many stored
+bytes 96.8 ± 0.2. If you want a small file, store a small net. All of that is about our reading of the paper, whose
+code and networks are not public.
 
 Another net of your own beside them is an arm with `method = "control"`; a teacher is any arm that trains a float net,
 `teacher.source = "arm:NAME"`, see [recipes](recipes.md).
@@ -353,8 +353,8 @@ call allocates; and how they grow with the modes. `on the device` is an estimate
 all modes and of every loop's delay, by the descriptor's `clock`. The numbers of the shipped descriptor are round
 guesses; no device's are known here. Write your own.
 
-`python benchmarks/photonic.py` does the same work with Perceval 1.3.1, Piquasso 8.0.2 and The Walrus 0.22.0 in turns, on
-one CPU, and compares the answers ([figures](../benchmarks/results/photonic.md)). At 16 modes and 8 photons, on a
+`python benchmarks/photonic.py` does the same work with Perceval 1.3.1, Piquasso 8.0.2 and The Walrus 0.22.0 in turns,
+on one CPU, and compares the answers ([figures](../benchmarks/results/photonic.md)). At 16 modes and 8 photons, on a
 two-core AMD EPYC: every probability in 4.4 ms, Perceval's SLOS 247 ms, the largest difference 6e-17; 10,000 click
 patterns in 8.0 ms, Perceval's sampler 208 ms by Clifford and 980 ms by SLOS; a feature vector of 200 shots in 3.5 ms.
 What gains is that loops leave most of an interferometer empty: for a random complex one it is 18 ms against 188. Up to

@@ -60,7 +60,7 @@ def features(
 ) -> None:  # fmt: skip
     """Give out the vector of features: shares of the patterns of each half of the modes."""
     from edgekd.cli import console
-    from edgekd.photonic.sources.registry import features_of, open_source
+    from edgekd.photonic.sources.registry import features_of, open_source, shotless
 
     found = _found(device, set_, shots)
     source, given = open_source(found), _angles(angles, random, found)
@@ -71,7 +71,8 @@ def features(
     if json:
         console.emit(told | {"features": vector.tolist()})
         return
-    print(f"{found.name}: {found.title}\n{told['source']}, {told['kind']} by {told['tool']}, {found.shots} shots, "
+    runs = "without noise of shots" if shotless(source) else f"{found.shots} shots"
+    print(f"{found.name}: {found.title}\n{told['source']}, {told['kind']} by {told['tool']}, {runs}, "
           f"seed {seed}; validated: {found.validated}")  # fmt: skip
     print(f"{len(vector)} features, {int((vector != 0).sum())} of them not 0; the largest:\n")
     _print_largest(vector)
@@ -146,10 +147,12 @@ def _told(device: Photonic, source: Any, angles: Floats, seed: int) -> dict[str,
     """What vouches for the numbers."""
     from edgekd.evidence import host, now
     from edgekd.photonic.profile import kind, tools
+    from edgekd.photonic.sources.registry import shotless
 
     return {
         "device": device.name, "source": device.source, "validated": device.validated, "kind": kind(source),
-        "tool": tools(source), "host": host(), "when": now(), "shots": device.shots, "seed": seed,
+        "tool": tools(source), "host": host(), "when": now(), "seed": seed,
+        "shots": None if shotless(source) else device.shots,
         "circuit": device.circuit.plain(), "imperfections": device.imperfections.plain(), "angles": angles.tolist(),
     }  # fmt: skip
 

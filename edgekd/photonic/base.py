@@ -14,7 +14,10 @@ Clicks = NDArray[np.bool_]
 
 
 class FeatureSource(Protocol):
-    """A vector for a setting of angles: PQKD's students are conditioned on it."""
+    """A vector for a setting of angles: PQKD's students are conditioned on it.
+
+    With an attribute `shotless = True` its features have no noise of shots, whatever `shots` says.
+    """
 
     circuit: Circuit
 

@@ -33,18 +33,24 @@ def halves_order(modes: int, interleaved: bool = False) -> Ints:
     return np.concatenate([order[::2], order[1::2]]) if interleaved else order
 
 
+def bins(modes: int) -> int:
+    """Patterns of half the modes. Raises RequestError for an odd number, or for more than fit the memory."""
+    half = len(halves_order(modes)) // 2
+    allow(64 << half, f"a histogram of two halves of {half} modes")
+    return 1 << half
+
+
 def histogram(clicks: Clicks, interleaved: bool = False) -> Floats:
     """(2 * 2^(modes / 2),): shares of the patterns of each half among the shots (shots, modes); each half adds to 1.
 
-    Raises RequestError for no shots or an odd number of modes.
+    Raises RequestError for no shots, an odd number of modes or too many.
     """
     shots, modes = clicks.shape
     if not shots:
         raise RequestError("no shots, no histogram", "take at least one")
-    order, half = halves_order(modes, interleaved), modes // 2
-    allow(32 << half, f"a histogram of two halves of {half} modes")
+    length, order, half = bins(modes), halves_order(modes, interleaved), modes // 2
     sides = clicks[:, order[:half]], clicks[:, order[half:]]
-    counts = [np.bincount(patterns(side), minlength=1 << half) for side in sides]
+    counts = [np.bincount(patterns(side), minlength=length) for side in sides]
     return np.concatenate(counts) / float(shots)
 
 

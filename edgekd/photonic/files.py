@@ -6,6 +6,7 @@ import json
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +23,12 @@ def read_angles(file: Path) -> Floats:
     _known(file)
     try:
         found = json.loads(file.read_bytes()) if file.suffix == ".json" else np.load(file, allow_pickle=False)
+        if np.iscomplexobj(found):
+            raise TypeError
         angles = np.asarray(found, np.float64)
     except FileNotFoundError:
         raise MissingError(f"`{file}` does not exist", "a file of angles, or `--random SEED`") from None
-    except (ValueError, TypeError, EOFError):
+    except (ValueError, TypeError, EOFError, OverflowError, RecursionError, BadZipFile):
         raise RequestError(f"`{file}` holds no numbers", "a list of angles in radians") from None
     if angles.ndim != 1:
         raise RequestError(f"`{file}` holds {list(angles.shape)} numbers", "a list of angles, one setting")

@@ -61,17 +61,14 @@ def estimate(cut: Split, batch: int, number: int, kept: int) -> int:
     return batch * (halves_bytes(cut, number) + 8 * kept) + blocks * (number + 16)
 
 
-def allow(needed: int, what: str, limit: int | None = None) -> None:
+def allow(needed: int, what: str, limit: int | None = None, hint: str = "take fewer modes or photons") -> None:
     """Raises RequestError where `needed` bytes are more than `limit`, by default half of the free memory."""
     if limit is None and needed <= ALWAYS:
         return
     free = free_memory()
     most = limit if limit is not None else int(SHARE * free) if free is not None else None
     if most is not None and needed > most:
-        raise RequestError(
-            f"{what} needs about {needed / 2**30:.3g} GiB, {most / 2**30:.3g} GiB are allowed",
-            "take fewer modes or photons",
-        )
+        raise RequestError(f"{what} needs about {needed / 2**30:.3g} GiB, {most / 2**30:.3g} GiB are allowed", hint)
 
 
 def prepared(

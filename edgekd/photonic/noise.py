@@ -73,7 +73,7 @@ def sample(
 ) -> Clicks:
     """(shots, modes): clicks of `shots` runs, one after the other. Raises RequestError for a wrong request."""
     given = _one(circuit, angles)
-    settings = _settings(given, checked_shots(shots), rng, imperfections)
+    settings = _settings(given, checked_shots(shots, circuit.modes), rng, imperfections)
     light = np.concatenate([_photons(circuit, now, some, rng, imperfections) for now, some in settings])
     if imperfections.efficiency < 1:
         light = rng.binomial(light, imperfections.efficiency)
@@ -155,9 +155,9 @@ def _exact(circuit: Circuit, angles: ArrayLike, noise: Imperfections, modes: Int
 
     For each set Z of modes: the probability that none outside of Z clicks, a product over what is independent.
     """
-    _refuse(circuit, noise)
+    refuse(circuit, noise)
     rows = np.sqrt(noise.efficiency) * circuit.transfer(_one(circuit, angles), noise.loop_loss)[modes]
-    allow(64 << len(modes), f"the click distribution of {len(modes)} modes")
+    allow(subsets_bytes(circuit, len(modes)), f"the click distribution of {len(modes)} modes")
     lit = np.arange(1 << len(modes))[:, None] >> np.arange(len(modes))[::-1] & 1
     alone = lit @ np.abs(rows) ** 2 + 1 - (np.abs(rows) ** 2).sum(0)
     within = np.zeros(len(lit))
@@ -167,7 +167,13 @@ def _exact(circuit: Circuit, angles: ArrayLike, noise: Imperfections, modes: Int
     return np.maximum(_subsets(within * (1 - noise.dark) ** (len(modes) - lit.sum(1)), -1), 0)
 
 
-def _refuse(circuit: Circuit, noise: Imperfections) -> None:
+def subsets_bytes(circuit: Circuit, modes: int) -> int:
+    """Bytes for all subsets of some output modes: which they hold, and twice the light of each input that they see."""
+    return (8 * modes + 16 * circuit.modes + 64) << modes
+
+
+def refuse(circuit: Circuit, noise: Imperfections) -> None:
+    """Raises RequestError for what has no exact distribution."""
     if not noise.steady:
         raise RequestError("angles that jitter or drift have no exact distribution", "sample, or leave them out")
     if noise.overlap < 1 and prod(n + 1 for n in circuit.photons) > MIXTURES:

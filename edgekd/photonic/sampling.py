@@ -8,15 +8,19 @@ from numpy.typing import ArrayLike
 from edgekd.errors import RequestError
 from edgekd.photonic.basis import Counts, Ints, states
 from edgekd.photonic.circuit import Circuit, Floats, Unitary
-from edgekd.photonic.fock import checked, prepared
+from edgekd.photonic.fock import allow, checked, prepared
 from edgekd.photonic.halves import ROWS, Halves, squared
 from edgekd.photonic.timeline import splitters
 
+SHOT = 24
+"""Bytes for each mode of a shot."""
 
-def checked_shots(shots: int) -> int:
-    """Raises RequestError for less than one."""
+
+def checked_shots(shots: int, modes: int) -> int:
+    """Raises RequestError for less than one, and for more than fit the memory."""
     if shots < 1:
         raise RequestError(f"{shots} shots were asked for", "take at least one")
+    allow(SHOT * shots * modes, f"a sample of {shots:,} shots", hint="take fewer shots")
     return shots
 
 
@@ -32,7 +36,7 @@ def sample(
     given = checked(unitary, photons)
     if given.ndim != 2:
         raise RequestError(f"one matrix is sampled at a time, {list(given.shape)} was given", "call once a matrix")
-    return sample_halves(prepared(given, photons, 0, "the sampler", limit), checked_shots(shots), rng)
+    return sample_halves(prepared(given, photons, 0, "the sampler", limit), checked_shots(shots, len(photons)), rng)
 
 
 def sample_halves(both: Halves, shots: int, rng: np.random.Generator) -> Counts:
@@ -99,6 +103,7 @@ def markov(circuit: Circuit, angles: Floats, inputs: Counts, rng: np.random.Gene
 def _running_sums(circuit: Circuit, angles: Floats, most: int) -> Floats:
     """(splitters, q, k, n): the chance that at most n of q photons leave when k come from the loop; 1 from n = q on."""
     turned = circuit.checked(angles)[: circuit.splitters]
+    allow(16 * len(turned) * (most + 1) ** 3, f"the chances of {len(turned)} beam splitters")
     out = np.ones((len(turned), most + 1, most + 1, most + 1))
     for q, gate in enumerate(splitters(np.cos(turned), np.sin(turned), None, most)):
         out[:, q, : q + 1, :q] = np.cumsum(gate[:, :q] ** 2, 1).swapaxes(1, 2)

@@ -39,6 +39,8 @@ class Simulator(Simulated):
 class Exact(Simulated):
     """What the histogram of infinitely many shots would be, a `FeatureSource`; neither shots nor seed matter."""
 
+    shotless = True
+
     def features(self, angles: Floats, shots: int, seed: tuple[int, ...]) -> Floats:
         """(2 * 2^(modes / 2),). Raises RequestError for wrong angles, too large a circuit, or unsteady angles."""
         if self.imperfections != noise.NONE:

@@ -72,6 +72,21 @@ def test_features_go_to_a_file_or_to_people(here, tmp_path):
     assert largest in [line.split() for line in printed.out.splitlines()]
     told = json.loads(here("photonic", "features", "angles.json", "--device", "photonic-tbi:exact", "--json").out)
     assert np.array_equal(told["features"], vector)
+    assert told["shots"] is None
+
+
+@pytest.mark.parametrize(
+    ("source", "told"), [("simulator", "7 shots"), ("exact", "without noise of shots"), ("constant", "without noise")]
+)
+def test_shots_are_told_where_there_are_some(here, source, told):
+    assert told in here(*GOOD, "--shots", "7", "--device", f"photonic-tbi:{source}").out
+
+
+def test_more_shots_than_fit_the_memory_are_refused_with_the_number(here):
+    for verb in ("sample", "features"):
+        code, _, err = here("photonic", verb, "--random", "0", "--shots", str(10**13))
+        assert code == 2
+        assert "a sample of 10,000,000,000,000 shots needs about 3.58e+06 GiB" in err
 
 
 def test_what_a_service_gives_is_no_simulation_of_ours(here):
@@ -159,6 +174,10 @@ def test_targets_lists_devices_apart(here):
         ["photonic", "features", "table.json"],
         ["photonic", "features", "short.json"],
         ["photonic", "features", "nan.json"],
+        ["photonic", "features", "huge.json"],
+        ["photonic", "features", "deep.json"],
+        ["photonic", "features", "zip.npy"],
+        ["photonic", "features", "complex.npy"],
         [*GOOD, "--device", "photonic-tib"],
         [*GOOD, "--device", "x86"],
         [*GOOD, "--device", "photonic-tbi:gausian"],
@@ -177,9 +196,12 @@ def test_targets_lists_devices_apart(here):
     ids=lambda args: " ".join(args),
 )
 def test_mistakes(args, here, tmp_path, monkeypatch, snapshot):
-    files = {"words": '["a"]', "table": "[[1, 2], [3, 4]]", "short": "[1, 2]", "nan": f"[{'NaN,' * 29} 1]"}
+    files = {"words": '["a"]', "table": "[[1, 2], [3, 4]]", "short": "[1, 2]", "nan": f"[{'NaN,' * 29} 1]",
+             "huge": f"[1{'0' * 400}]", "deep": "[" * 100_000}  # fmt: skip
     for name, text in files.items():
         (tmp_path / f"{name}.json").write_text(text)
+    (tmp_path / "zip.npy").write_bytes(b"PK\x03\x04 cut off")
+    np.save(tmp_path / "complex.npy", ANGLES * 1j)
     monkeypatch.delenv("ORCA_ACCESS_URL", raising=False)
     code, out, err = here(*args)
     assert f"exit code {code}\n{out}{err}" == snapshot

@@ -66,7 +66,7 @@ def test_what_has_no_halves_or_shots_is_told():
         clicks.features(np.eye(3), (1, 0, 1))
     with pytest.raises(RequestError, match="no shots, no histogram"):
         clicks.histogram(np.zeros((0, 4), bool))
-    with pytest.raises(RequestError, match=r"a histogram of two halves of 40 modes needs about 3\.28e\+04 GiB"):
+    with pytest.raises(RequestError, match=r"a histogram of two halves of 40 modes needs about 6\.55e\+04 GiB"):
         clicks.histogram(np.zeros((1, 80), bool))
     with pytest.raises(RequestError, match="the click distribution needs about"):
         clicks.distribution(np.eye(20), alternating(20), limit=2**20)

@@ -1,12 +1,13 @@
 """Each imperfection, and all together, against explicit environment modes, inner states and coins."""
 
+import tracemalloc
 from functools import reduce
 from itertools import product
 
 import numpy as np
 import pytest
 from edgekd.errors import EdgekdError, RequestError
-from edgekd.photonic import clicks, noise
+from edgekd.photonic import clicks, noise, sampling
 from edgekd.photonic.circuit import Circuit, alternating
 from edgekd.photonic.noise import Imperfections
 
@@ -148,11 +149,35 @@ def test_wrong_imperfections_are_told_together():
         (Circuit((1, 0), (1,)), Imperfections(jitter=0.1), "have no exact distribution"),
         (Circuit((1,) * 14, (1,)), Imperfections(overlap=0.9), "14 photons that differ are too many mixtures"),
         (Circuit((1, 0, 0), (1,)), Imperfections(), "3 modes have no two halves"),
+        (Circuit((1, *(0,) * 79), (1,)), Imperfections(), r"the click distribution of 40 modes needs about \d"),
     ],
 )
 def test_what_has_no_exact_histogram_is_told(circuit, imperfections, told):
     with pytest.raises(RequestError, match=told):
         noise.features(circuit, angles_of(circuit), imperfections)
+
+
+@pytest.mark.parametrize("modes", [12, 16])
+def test_the_estimate_is_kept(modes):
+    """Of a whole distribution, and of half the modes as features take it."""
+    circuit = Circuit((1, 0, 1, *(0,) * 13), (1,))
+    for _ in range(2):  # tables are kept from the first call
+        tracemalloc.start()
+        noise._exact(circuit, angles_of(circuit), Imperfections(overlap=0.5, efficiency=0.9), np.arange(modes))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < noise.subsets_bytes(circuit, modes) < 3 * peak
+
+
+@pytest.mark.parametrize("loops", [(1,), (1, 1)])
+@pytest.mark.parametrize("imperfections", [Imperfections(), ALL])
+def test_shots_take_no_more_than_is_estimated(loops, imperfections):
+    circuit, shots = Circuit(alternating(16), loops), 100_000
+    tracemalloc.start()
+    noise.sample(circuit, angles_of(circuit), shots, np.random.default_rng(0), imperfections)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < sampling.SHOT * shots * 16
 
 
 def test_one_setting_at_a_time():

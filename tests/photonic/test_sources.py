@@ -94,6 +94,15 @@ def test_controls_ask_for_the_same_angles(source):
     odd = opened(source, circuit={"photons": (1, 0, 1), "loops": (1,)})
     with pytest.raises(RequestError, match="no two halves"):
         odd.features(np.zeros(2), 200, (0,))
+    wide = opened(source, circuit={"photons": (1, *(0,) * 79), "loops": (1,)})
+    with pytest.raises(RequestError, match="two halves of 40 modes needs about"):
+        wide.features(np.zeros(79), 200, (0,))
+
+
+def test_exact_features_that_there_are_not_are_told_when_they_are_opened():
+    for flaw, told in (({"jitter": 0.1}, "jitter or drift"), ({"drift": 0.1}, "jitter or drift")):
+        with pytest.raises(RequestError, match=told):
+            opened("exact", imperfections=flaw)
 
 
 def test_wrong_names_and_options():

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from edgekd.photonic.circuit import Circuit, Floats
-from edgekd.photonic.clicks import halves_order
+from edgekd.photonic.clicks import bins
 from edgekd.photonic.simulator import generator
 from edgekd.photonic.sources.registry import NoOptions, circuit_of
 from edgekd.schema.base import Strict
@@ -20,13 +20,15 @@ modes behind two loops of one bin, each half's standard deviation over its mean;
 class Constant:
     """Every bin of a half the same: what detectors would give that click at random."""
 
+    shotless = True
+
     def __init__(self, device: Photonic, options: NoOptions) -> None:
         self.circuit = circuit_of(device)
 
     def features(self, angles: Floats, shots: int, seed: tuple[int, ...]) -> Floats:
         """1 / bins in each of the (2 * bins,), bins = 2^(modes / 2); each half adds to 1, as a histogram does."""
-        bins = _bins(self.circuit, angles)
-        return np.full(2 * bins, 1 / bins)
+        length = _length(self.circuit, angles)
+        return np.full(2 * length, 1 / length)
 
 
 class GaussianOptions(Strict):
@@ -45,21 +47,21 @@ class Gaussian:
     made positive: that would change the distribution, and a linear mixing does not ask for it.
     """
 
-    Options = GaussianOptions
+    Options, shotless = GaussianOptions, True
 
     def __init__(self, device: Photonic, options: GaussianOptions) -> None:
         self.circuit, self.options = circuit_of(device), options
 
     def features(self, angles: Floats, shots: int, seed: tuple[int, ...]) -> Floats:
         """(2 * bins,), bins = 2^(modes / 2); each half adds to 1 and has the norm sqrt((1 + spread^2) / bins)."""
-        bins = _bins(self.circuit, angles)
-        drawn = generator(seed if self.options.fresh else seed[:1]).standard_normal((2, bins))
+        length = _length(self.circuit, angles)
+        drawn = generator(seed if self.options.fresh else seed[:1]).standard_normal((2, length))
         drawn -= drawn.mean(1, keepdims=True)
         drawn /= drawn.std(1, keepdims=True)
-        return ((1 + self.options.spread * drawn) / bins).ravel()
+        return ((1 + self.options.spread * drawn) / length).ravel()
 
 
-def _bins(circuit: Circuit, angles: Floats) -> int:
-    """Patterns of half the modes. Raises RequestError for wrong angles, and for an odd number of modes."""
+def _length(circuit: Circuit, angles: Floats) -> int:
+    """Patterns of half the modes. Raises RequestError for wrong angles, and as `clicks.bins` does."""
     circuit.checked(angles)
-    return 1 << len(halves_order(circuit.modes)) // 2
+    return bins(circuit.modes)

@@ -70,7 +70,7 @@ class OrcaRest:
     def sample(self, angles: Floats, shots: int, seed: tuple[int, ...]) -> Clicks:
         """(shots, modes). Raises RequestError for a wrong request, MissingError for what the service does not do."""
         deadline = time.monotonic() + self.options.wait
-        job = self._ask("/v1/submit", self._job(angles, checked_shots(shots))).get("job_id")
+        job = self._ask("/v1/submit", self._job(angles, checked_shots(shots, self.circuit.modes))).get("job_id")
         if not isinstance(job, str | int) or job == "":
             raise self._odd("tells no `job_id`")
         path, pause = f"/v1/get_job/{quote(str(job), safe='')}", self.options.pause

@@ -56,7 +56,7 @@ class Perceval:
         Raises RequestError for a wrong request, MissingError where the process ends.
         """
         number = int(generator(seed).integers(1 << 31))
-        rows = self._ask(angles, task="sample", shots=checked_shots(shots), seed=number)
+        rows = self._ask(angles, task="sample", shots=checked_shots(shots, self.circuit.modes), seed=number)
         return np.array(rows).reshape(shots, self.circuit.modes) > 0
 
     def distribution(self, angles: Floats) -> dict[tuple[int, ...], float]:

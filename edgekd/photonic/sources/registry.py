@@ -61,6 +61,11 @@ def features_of(source: FeatureSource, device: Photonic, angles: Floats, shots: 
     return found
 
 
+def shotless(source: FeatureSource) -> bool:
+    """Whether a number of shots is nothing to it: its features have no such noise."""
+    return bool(getattr(source, "shotless", False))
+
+
 def opener(name: str) -> Any:
     """What opens a source: a class or a function of a device and options. Raises RequestError or MissingError."""
     module, _, attribute = name.partition(":")

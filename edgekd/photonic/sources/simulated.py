@@ -14,8 +14,10 @@ def simulator(device: Photonic, options: NoOptions) -> Simulator:
 
 
 def exact(device: Photonic, options: NoOptions) -> Exact:
-    """Infinitely many of them."""
-    return Exact(circuit_of(device), _imperfections(device), device.interleaved)
+    """Infinitely many of them. Raises RequestError for imperfections that have no such limit."""
+    circuit, imperfections = circuit_of(device), _imperfections(device)
+    noise.refuse(circuit, imperfections)
+    return Exact(circuit, imperfections, device.interleaved)
 
 
 def _imperfections(device: Photonic) -> noise.Imperfections:

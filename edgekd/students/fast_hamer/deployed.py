@@ -20,7 +20,6 @@ from edgekd.students.fast_hamer.head import (
     CAMERA,
     POSE,
     SHAPE,
-    Answer,
     CrossAttention,
     FeedForward,
     ManoHead,
@@ -83,21 +82,25 @@ class Layer(nn.Module):
 
 
 class DeployedHead(nn.Module):
-    """A backbone's map to a hand, (N, C, h, w) to `Answer`."""
+    """A backbone's map to a hand, (N, C, h, w) to pose (N, 96), shape (N, 10), scale (N, 1) and place (N, 2).
+
+    Scale and place are a camera apart: in eight bits one step for both would be as large as any place.
+    """
 
     def __init__(self, config: HeadConfig, channels: int) -> None:
         super().__init__()
         self.first = First(config, channels)
         self.layers = nn.ModuleList(Layer(config, channels) for _ in range(config.depth - 1))
-        self.pose, self.shape, self.camera = (nn.Linear(config.width, n) for n in (POSE, SHAPE, CAMERA))
+        sizes = (POSE, SHAPE, 1, CAMERA - 1)
+        self.pose, self.shape, self.scale, self.place = (nn.Linear(config.width, n) for n in sizes)
 
-    def forward(self, features: Tensor) -> Answer:
+    def forward(self, features: Tensor) -> tuple[Tensor, ...]:
         """(N, C, h, w) to a hand each."""
         places = features.flatten(2)
         x = self.first(features, places)
         for layer in self.layers:
             x = layer(x, places)
-        return Answer(self.pose(x), self.shape(x), self.camera(x))
+        return self.pose(x), self.shape(x), self.scale(x), self.place(x)
 
 
 def _think(config: HeadConfig) -> nn.Sequential:
@@ -128,9 +131,13 @@ def deployed(head: ManoHead) -> DeployedHead:
             state |= _under("first", _first(exact, attend, ask) | _thinking(think))
         else:
             state |= _under(f"layers.{i - 1}", _later(head.config, attend, ask) | _thinking(think))
-    means = {"pose": exact.init_hand_pose, "shape": exact.init_betas, "camera": exact.init_cam}
-    for (name, mean), out in zip(means.items(), (exact.decpose, exact.decshape, exact.deccam), strict=True):
-        state |= {f"{name}.weight": out.weight, f"{name}.bias": out.bias + mean[0]}
+    for name, out, mean, rows in (
+        ("pose", exact.decpose, exact.init_hand_pose, slice(None)),
+        ("shape", exact.decshape, exact.init_betas, slice(None)),
+        ("scale", exact.deccam, exact.init_cam, slice(0, 1)),
+        ("place", exact.deccam, exact.init_cam, slice(1, None)),
+    ):
+        state |= {f"{name}.weight": out.weight[rows], f"{name}.bias": (out.bias + mean[0])[rows]}
     made.load_state_dict(state)
     return made.to(head.init_cam.device).eval()
 

@@ -5,6 +5,7 @@ One token asks the backbone's map in every layer. `deployed.py` holds the same f
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -27,6 +28,14 @@ class Answer(NamedTuple):
     """(N, 10)."""
     camera: Tensor
     """(N, 3): scale, and place right and down."""
+
+
+def joined(outputs: Iterable[Tensor]) -> tuple[Tensor, ...]:
+    """Pose, shape and camera (N, 3) of either form's outputs, and what the training form gives beside."""
+    pose, shape, camera, *rest = outputs
+    if camera.shape[1] == 1:
+        camera = torch.cat([camera, rest.pop(0)], 1)
+    return pose, shape, camera, *rest
 
 
 class SelfAttention(nn.Module):

@@ -42,7 +42,8 @@ class HandNet(nn.Module):
 
 
 class DeployedNet(nn.Module):
-    """The same function of a crop as it is deployed: (N, 3, S, S) to pose (N, 96), shape (N, 10), camera (N, 3)."""
+    """The same function of a crop as it is deployed: (N, 3, S, S) to pose (N, 96), shape (N, 10) and the
+    camera's scale (N, 1) and place (N, 2)."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -51,7 +52,7 @@ class DeployedNet(nn.Module):
         self.head = DeployedHead(config.head, self.channels)
 
     def forward(self, crop: Tensor) -> tuple[Tensor, ...]:
-        """A crop each to pose, shape and camera."""
+        """A crop each to pose, shape, scale and place."""
         seen = self.backbone(crop)
         return tuple(self.head(placed(seen, self.places)))
 

@@ -30,6 +30,7 @@ from edgekd.students.simple import ANY, SimpleTask
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """ImageNet's, as HaMeR's."""
+OUTPUTS = ("pose", "shape", "scale", "place")
 MEAN_POSE = "mean pose"
 SHOWN = 256
 """Least side of a drawing, in pixels."""
@@ -85,9 +86,9 @@ class HandTask(SimpleTask):
         return labelled(self.config, self.hands)
 
     def io(self, shape: tuple[int, int]) -> IoRecord:
-        """A colour crop; rotations of six numbers, a shape, a camera: no number of a hand model is in the graph."""
+        """A colour crop; rotations of six numbers, a shape, a camera: nothing of a hand model is in the graph."""
         crop = ImageInput(name="crop", shape=(1, 3, *shape), mean=MEAN, std=STD, resize="stretch")
-        return IoRecord(inputs=(crop,), outputs=tuple(TensorOutput(name=name) for name in ("pose", "shape", "camera")))
+        return IoRecord(inputs=(crop,), outputs=tuple(TensorOutput(name=name) for name in OUTPUTS))
 
     def evalset(self) -> list[Sample]:
         """Test hands, each cropped by its box, left ones mirrored."""
@@ -105,7 +106,8 @@ class HandTask(SimpleTask):
         said: Arrays = answers.decode(outputs, io)
         rotations = from_6d(said["pose"].reshape(16, 6))
         (vertices,), (landmarks,) = skin(self.hand, rotations[None], said["shape"][None])
-        return {**said, **seen(landmarks, vertices, said["camera"]), "rotations": rotations}
+        camera = np.concatenate([said["scale"], said["place"]])
+        return {**said, **seen(landmarks, vertices, camera), "rotations": rotations}
 
     def score(self, prediction: Arrays, truth: Arrays) -> dict[str, float]:
         """Of landmarks PA-MPJPE and MPJPE in mm, AUC and, where the picture's are known, PCK; of meshes PA-MPVPE in mm

@@ -18,6 +18,7 @@ from edgekd.students.fast_hamer.crop import coloured, crop_of, cut, drawn, label
 from edgekd.students.fast_hamer.data.base import Hand
 from edgekd.students.fast_hamer.hand.camera import project
 from edgekd.students.fast_hamer.hand.torched import Skin, from_6d
+from edgekd.students.fast_hamer.head import joined
 from edgekd.students.fast_hamer.lesson import MAP, SEEN, Taught, lesson
 from edgekd.students.fast_hamer.losses import POWERS, Trusted, apart, distance, middle, projected
 from edgekd.students.fast_hamer.mean import mean_hand
@@ -115,6 +116,7 @@ class HandStudent(SimpleStudent):
 
     def loss(self, outputs: tuple[Tensor, ...], batch: Batch) -> Tensor:
         """Distance from the labels; with a teacher also from its answers and its map."""
+        outputs = joined(outputs)
         said, config = self.read(*outputs[:3]), self.config.loss
         wanted = {name: (batch[name], batch[f"has_{name}"]) for name in POWERS}
         if config.heat and len(outputs) > 3:
@@ -147,8 +149,9 @@ class HandStudent(SimpleStudent):
             taught = projected(taught, mine.shape[1])
         return apart(mine, taught, self.taught.scaled)
 
-    def read(self, pose: Tensor, shape: Tensor, camera: Tensor) -> Batch:
-        """Answers (N, 96), (N, 10), (N, 3) as hands, see `losses.Said`."""
+    def read(self, *outputs: Tensor) -> Batch:
+        """Either form's answers as hands, see `losses.Said`."""
+        pose, shape, camera, *_ = joined(outputs)
         rotations = from_6d(pose.unflatten(1, (16, 6)))  # type: ignore[no-untyped-call]
         vertices, landmarks = self.skin.to(pose.device)(rotations, shape)
         root = landmarks[:, :1]
@@ -182,4 +185,4 @@ class Master:
         """(N, 3, S, S) to pose, shape, camera and the map (N, C, h, w), without gradient."""
         with torch.no_grad():
             answers = self.net.to(crop.device)(crop)
-        return (*answers, self.seen)
+        return (*joined(answers), self.seen)

@@ -27,8 +27,8 @@ class Photonic(Strict):
     )
     evaluate: Literal["ema", "exact", "shots"] = Field(
         "ema",
-        description="Features of the net that is evaluated and deployed: the moving average, the exact distribution's, "
-        "or those of `evaluate_shots` runs; ours.",
+        description="Features of the net that is evaluated and deployed: the moving average, the exact distribution's "
+        "(a control keeps its own), or those of `evaluate_shots` runs; ours.",
     )
     evaluate_shots: int = Field(10_000, ge=1, description="Runs for `shots`.")
 
@@ -70,7 +70,10 @@ class ModelConfig(Strict):
         "1 x 1 one that mixes; `auto`: whichever multiplies less.",
     )
     mixing: int = Field(
-        0, ge=0, description="Seed of the fixed mixing, from which it is made again; apart from the recipe's `seed`."
+        0,
+        ge=0,
+        lt=1 << 64,
+        description="Seed of the fixed mixing, from which it is made again; apart from the recipe's `seed`.",
     )
     settle: int = Field(
         16, ge=0, description="Training batches over which batch norm's statistics are taken anew after training; ours."

@@ -32,9 +32,8 @@ class Steering:
 
     def state(self) -> Photonic:
         """Random angles, no features yet."""
-        circuit = self.device.circuit
         rng = np.random.default_rng([self.seed, ANGLES])
-        return Photonic(rng.uniform(0, 2 * np.pi, circuit.angles), 2 * 2 ** (circuit.modes // 2))
+        return Photonic(rng.uniform(0, 2 * np.pi, self.device.circuit.angles), self.device.length)
 
     def advance(self, net: CompactNet, step: int, steps: int) -> None:
         """Before every `refresh`-th step, `until` they stay: SPSA updates of the angles, then new features into the
@@ -56,7 +55,7 @@ class Steering:
         """The features of the net that is evaluated."""
         photonic, angles = self.config.photonic, numbers(_state(net).angles)
         if photonic.evaluate == "exact":
-            self._set(net, angles, self.device.exact(angles))
+            self._set(net, angles, self.device.exact(angles, (self.seed, FINAL)))
         elif photonic.evaluate == "shots":
             shots = photonic.evaluate_shots
             self._set(net, angles, self.device.features(angles, shots, (self.seed, FINAL)))

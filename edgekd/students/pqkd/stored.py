@@ -40,8 +40,12 @@ def save_stored(net: CompactNet, config: ModelConfig, sizes: tuple[int, int], pa
 
 def keeps(net: CompactNet, name: str) -> bool:
     """Whether an entry of the net's state cannot be made again from others."""
-    made = {f"{conv}.mixing" for conv in dictionaries(net)} if net.photonic is not None else set()
-    return name not in made and not name.startswith("photonic.")
+    return name not in (_mixings(net) if net.photonic is not None else ()) and not name.startswith("photonic.")
+
+
+def _mixings(net: CompactNet) -> dict[str, Tensor]:
+    """What mixes the bases, by its name in the net's state."""
+    return {f"{name}.mixing": conv.mixing for name, conv in dictionaries(net).items()}
 
 
 def load_stored(path: Path, form: str = "") -> CompactNet:
@@ -67,6 +71,5 @@ def _rebuilt(config: ModelConfig, channels: int, classes: int, state: dict[str, 
     towards = state.pop(DIRECTION, None)
     if towards is not None:
         condition(net, towards.numpy(), config.mixing)
-    own = net.state_dict()
-    net.load_state_dict({name: tensor for name, tensor in own.items() if name not in state} | state)
+    net.load_state_dict((_mixings(net) if towards is not None else {}) | state)
     return folded(net, deployed_net(config, channels, classes))

@@ -14,11 +14,13 @@ from edgekd.schema.targets import find_target
 from edgekd.students.fast_hamer.backbones.nano import conv
 from edgekd.students.fast_hamer.config import HeadConfig, ModelConfig
 from edgekd.students.fast_hamer.deployed import DeployedHead
+from edgekd.students.fast_hamer.head import joined
 from edgekd.students.fast_hamer.network import DeployedNet, HandNet, fold
 from edgekd.verify.parity import compare
 from torch import nn
 
 HEAD = HeadConfig(depth=2, width=16, heads=2, head_width=8, hidden=16)
+OUTPUTS = ("pose", "shape", "scale", "place")
 SMALL = ModelConfig(width=0.25, head=HEAD)
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -31,7 +33,7 @@ def pictures(count, side):
 
 def record(side):
     crop = ImageInput(name="crop", shape=(1, 3, side, side), mean=MEAN, std=STD)
-    outputs = tuple(TensorOutput(name=name) for name in ("pose", "shape", "camera"))
+    outputs = tuple(TensorOutput(name=name) for name in OUTPUTS)
     return IoRecord(inputs=(crop,), outputs=outputs), crop
 
 
@@ -53,7 +55,7 @@ def test_a_student_folds_into_the_deployed_form():
     before = {name: tensor.clone() for name, tensor in net.eval().state_dict().items()}
     ships = fold(net)
     with torch.no_grad():
-        for found, wanted in zip(ships(crops), net(crops)[:3], strict=True):
+        for found, wanted in zip(joined(ships(crops)), net(crops)[:3], strict=True):
             torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
     DeployedNet(SMALL).load_state_dict(ships.state_dict())
     ships.backbone[0][0].weight.data.zero_()
@@ -101,7 +103,7 @@ def test_the_float_graph_answers_as_the_net_does():
     assert not [*golden.check(graph), *backend("litert").check(graph, find_target("raspberry-pi-5").engine)]
     found = golden.run(graph, {"crop": x.numpy()})
     with torch.no_grad():
-        for name, wanted in zip(("pose", "shape", "camera"), net(x), strict=True):
+        for name, wanted in zip(OUTPUTS, net(x), strict=True):
             torch.testing.assert_close(torch.from_numpy(found[name]), wanted, rtol=1e-4, atol=1e-5)
 
 

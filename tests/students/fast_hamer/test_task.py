@@ -24,7 +24,7 @@ def answer(hand):
     """Outputs that mean a hand's own rotations and shape; seen from anywhere."""
     return {
         "pose": to_6d(hand.rotations).reshape(1, 96), "shape": hand.shape[None],
-        "camera": np.array([[0.9, 0.0, 0.0]], np.float32),
+        "scale": np.array([[0.9]], np.float32), "place": np.zeros((1, 2), np.float32),
     }  # fmt: skip
 
 
@@ -34,7 +34,7 @@ def test_it_is_all_that_a_task_can_be():
 
 def test_nothing_of_a_hand_model_is_in_the_graph():
     assert [(s.name, s.shape) for s in IO.inputs] == [("crop", (1, 3, 64, 64))]
-    assert [s.name for s in IO.outputs] == ["pose", "shape", "camera"]
+    assert [s.name for s in IO.outputs] == ["pose", "shape", "scale", "place"]
 
 
 def test_samples_are_crops_of_the_test_hands(samples):
@@ -58,13 +58,13 @@ def test_decoding_is_skinning_from_the_wrist_on():
     (vertices,), (landmarks,) = skin(synthetic_hand(), hand.rotations[None], hand.shape[None])
     assert np.allclose(found["landmarks"], landmarks - landmarks[0], atol=1e-6)
     assert np.allclose(found["vertices"], vertices - landmarks[0], atol=1e-6)
-    assert {"pose", "shape", "camera"} <= found.keys()
+    assert {"pose", "shape", "scale", "place"} <= found.keys()
 
 
 def test_the_camera_places_the_hand(samples):
     """HaMeR's weak perspective: about half a scale of the offset in metres, of the crop's side."""
     hand = TASK.hands.test[0]
-    moved = answer(hand) | {"camera": np.array([[0.9, 0.02, 0.0]], np.float32)}
+    moved = answer(hand) | {"place": np.array([[0.02, 0.0]], np.float32)}
     shift = TASK.decode(moved, IO)["pixels"] - TASK.decode(answer(hand), IO)["pixels"]
     assert np.allclose(shift, [0.5 * 0.9 * 0.02, 0], atol=2e-4)
 

@@ -20,6 +20,8 @@ from edgekd.students.pqkd.network import (
 )
 from edgekd.students.pqkd.statistics import of_the_batch, settle
 from edgekd.students.pqkd.stored import load_stored, save_stored
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import nn
 
 SIZES = (3, 5)
@@ -134,6 +136,17 @@ def test_a_stored_form_that_is_none(tmp_path):
         (tmp_path / "net").write_bytes(wrong)
         with pytest.raises(EdgekdError, match=r"is no stored form"):
             load_stored(tmp_path / "net")
+
+
+def test_what_a_stored_form_lacks_is_not_made_up(tmp_path):
+    config = ModelConfig()
+    save_stored(trained(config), config, SIZES, tmp_path / "net")
+    with safe_open(tmp_path / "net", "pt") as file:
+        state, about = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    for name in (name for name in state if not name.endswith("num_batches_tracked")):
+        save_file({other: tensor for other, tensor in state.items() if other != name}, tmp_path / "less", about)
+        with pytest.raises(EdgekdError, match=r"is no stored form"):
+            load_stored(tmp_path / "less")
 
 
 def test_statistics_taken_anew_are_the_batches_mean():

@@ -111,6 +111,16 @@ def test_the_moving_average(recipe):
     assert not np.array_equal(a, b)
 
 
+@pytest.mark.parametrize("source", ["simulator", "exact", "gaussian", "constant"])
+def test_exact_evaluation_keeps_a_control_the_control_that_it_is(recipe, device, source):
+    made = student(recipe, **{"photonic.source": f"{device}:{source}", "photonic.evaluate": "exact"})
+    net = made.build()
+    made.steer(net, 0, 9)
+    before = net.photonic.features.clone()
+    made.steering.finish(net)
+    assert torch.equal(before, net.photonic.features) == (source != "simulator")
+
+
 def test_features_of_another_length_are_told(recipe, device, tmp_path):
     """From a source of a person's own, before they mix anything."""
     (tmp_path / "short.py").write_text(
@@ -221,6 +231,7 @@ def test_proxy_pictures_are_other_than_the_batches(recipe):
         ("model.photonic.shots=0", "shots"),
         ("model.photonic.evaluate=best", "evaluate"),
         ("model.photonic.beta=1", "beta"),
+        ("model.mixing=18446744073709551616", "model: mixing"),
         ("model.spsa.a=0", "spsa.a"),
         ("model.spsa.gain=1", "unknown key"),
         ("model.widths=[]", "widths"),
@@ -234,3 +245,20 @@ def test_what_is_wrong_is_told_before_anything_is_trained(setting, words):
         make_plan(*resolve("pqkd", "x86:onnxruntime", (setting,)))
     problems = caught.value.problems if isinstance(caught.value, ProblemsError) else [caught.value.message]
     assert any(words in str(problem) for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("changed", "model", "words"),
+    [
+        (("photons = [1, 0, 1, 0]", "photons = [1, 0, 1]"), "", "3 modes have no two halves"),
+        (("photons = [1, 0, 1, 0]", f"photons = [1{', 0' * 79}]"), "", "two halves of 40 modes needs about"),
+        (("shots = 50", "imperfections = { jitter = 0.1 }\nshots = 50"), "model.photonic.evaluate=exact", "jitter"),
+    ],
+)
+def test_a_device_that_does_not_do_is_told_before_anything_is_trained(changed, model, words, device, tmp_path):
+    file = tmp_path / "tiny.toml"
+    file.write_text(device.read_text(encoding="utf-8").replace(*changed), encoding="utf-8")
+    settings = (f"model.photonic.source={file}", *([model] if model else []))
+    with pytest.raises(ProblemsError) as caught:
+        make_plan(*resolve("pqkd", "x86:onnxruntime", settings))
+    assert any(words in str(problem) for problem in caught.value.problems)
