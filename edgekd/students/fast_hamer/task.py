@@ -145,7 +145,8 @@ class HandTask(SimpleTask):
         Where no label in space is used, the one that decoding counts from."""
         whole = [truth for truth in self.known if truth["has_joints"].all()]
         if not whole:
-            means = zip(("pose", "shape", "camera"), mean_hand(self.hand, self.known), strict=True)
+            pose, form, camera = mean_hand(self.hand, self.known)
+            means = zip(OUTPUTS, (pose, form, camera[:1], camera[1:]), strict=True)
             return self.decode({name: value[None] for name, value in means}, self.io(ANY))
         made = {"landmarks": mean_of(np.stack([truth["joints"] for truth in whole]))}
         if all(truth["has_vertices"] for truth in whole):
