@@ -23,7 +23,7 @@ and devices.
 
     edgekd compress --student fast-hamer --target jetson
     edgekd compress fast-hamer --target x86 --set data.source=hands.npz --set data.hands=left
-    edgekd run runs/latest crop.png                                # the mesh and the bones on the picture
+    edgekd run runs/latest crop.png --out drawn.png                # the mesh and the bones on the picture
 
 The shipped run is about **synthetic hands**: a hand model of our own making, posed at random, rendered by edgekd before
 photographs that ship. It shows that everything works and what integers cost; how such a net does on real hands it does
@@ -61,6 +61,16 @@ self-attention do nothing and are left out; the first question is a constant; qu
 which are fewer products. At the authors' sizes and 960 channels, 37.5 million parameters become 29.2 and 403 million
 products 35, the answers equal to rounding.
 
+**Which layers stay float.** The last table of
+
+    edgekd inspect runs/latest/bundle/graph.onnx
+
+says how much reads codes and how much float, its first table of each layer (`reads`). Convolutions and linear layers
+are int8, those of the decoder and its read-outs too; softmax and GELU are float, and on a Jetson the products of
+attention: 62 thousand of 14 million products of the shipped net. A LayerNorm reads codes and computes in float. What
+each layer loses is measured, not assumed: `edgekd sensitivity runs/latest` prints it in mm, and with
+`--budget 0.1 --write mixed.toml` writes a recipe that keeps the worst in float (`quantize.keep`).
+
 ## Data
 
 | `data.source` | what |
@@ -68,11 +78,33 @@ products 35, the answers equal to rounding.
 | `edgekd:hands` | rendered, with every label |
 | `FILE.npz` | crops `x` (N, H, W, 3) with landmarks `uv` in pixels and `xyz_cm`; tested by blocks of neighbouring pictures |
 | a folder | FreiHAND's or HO-3D's layout (v2 and v3); for research, you bring it |
-| a folder of `.tar` files | HaMeR's training sets |
+| a folder of `.tar` files | HaMeR's training sets; hands of which a landmark is not known in space do not test |
 
 Metrics are those of FreiHAND's and HO-3D's evaluations: PA-MPJPE and PA-MPVPE (in mm, after a similarity transform that
 may reflect), AUC, F-scores; and landmarks of the picture within 5 % of the crop. A control is in every table, the mean
 hand of the training labels.
+
+## The teacher as a file
+
+HaMeR's 670 million parameters are 2.7 GB, more than one ONNX file can hold: its weights lie beside the graph in
+`hamer.onnx.data`, and both files move together. With 12 GB of memory and the authors' checkpoint:
+
+```python
+from pathlib import Path
+
+import torch
+from edgekd.students.fast_hamer.upstream import load_hamer
+
+net, crop = load_hamer(Path("hamer.ckpt")), torch.zeros(1, 3, 256, 256)
+torch.onnx.export(
+    net, (crop,), "hamer.onnx", dynamo=True, external_data=True, opset_version=18,
+    input_names=["crop"], output_names=["pose", "shape", "camera", "map"],
+)
+```
+
+Nothing of MANO is in it: what it answers is turned into a mesh as a student's answers are. `load_student` reads a
+checkpoint of the authors' students, of which none is published; `copy_head` begins a student's decoder with HaMeR's.
+`python benchmarks/fast_hamer.py` exports a net of this size with random weights, and times every student beside it.
 
 ## The table `model`
 """,
@@ -469,6 +501,9 @@ labels = 1.0          # of the labels' loss, where a hand has labels
 outputs = 1.0         # of the same loss against the answers
 features = 0.0        # of the distance from the teacher's map; MediaPipe gives none
 ```
+
+The shipped recipe's arms `features` and `hybrid` compare maps, and its arm `teacher` is the larger net: leave them out
+of a copy of it (`edgekd init fast-hamer`) that names MediaPipe.
 
 MediaPipe (Apache-2.0, out of the wheel `mediapipe` 0.10.21, which is never imported) looks twice at a hand, as it does
 when it follows one: where the first look finds it, the second sees it upright. On the 400 crops of

@@ -103,7 +103,7 @@ def make_plan(recipe: Recipe, target: Target) -> Plan:
     if entry and (task or entry.task != entry.student):  # one class fails once
         gather(problems, places[1], lambda: entry.make_student(*settings))
     data: dict[str, str] = {}
-    for name in task.folders() if task else ():
+    for name in (gather(problems, "data", task.folders) or ()) if task else ():
         data |= gather(problems, "data", partial(data_digests, (name,))) or {}
     if task and not problems:
         gather(problems, "data", lambda: _check_shapes(task, recipe.deploy.shape, problems))

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from edgekd.errors import RequestError
+from edgekd.errors import EdgekdError, RequestError
 from edgekd.quantize.operators import (
     BATCH_NORM,
     DROPOUTS,
@@ -75,6 +75,8 @@ def capture(net: nn.Module, inputs: tuple[Tensor, ...], any_batch: bool = False)
     try:
         with silence(logging.CRITICAL):
             program = torch.export.export(net.eval(), inputs, dynamic_shapes=sizes, strict=False)
+    except EdgekdError:  # the network's own refusal
+        raise
     except Exception as error:  # torch.export raises many kinds
         raise _refusal(error) from None
     exported: Any = program.module(check_guards=False)

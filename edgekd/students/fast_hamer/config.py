@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from edgekd.schema.base import Strict
 
@@ -109,3 +109,9 @@ class TeacherConfig(Strict):
         "they are all that is trained on.",
     )
     cache: str = Field("", description="A folder that `edgekd teach` filled; empty: the run fills its own.")
+
+    @model_validator(mode="after")
+    def _something_is_learnt(self) -> TeacherConfig:
+        if self.source and not (self.labels or self.outputs or self.features):
+            raise ValueError("`labels`, `outputs` and `features` are all 0, so nothing is learnt")
+        return self

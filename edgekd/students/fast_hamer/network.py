@@ -7,6 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from edgekd.errors import RequestError
 from edgekd.students.fast_hamer.backbones import build
 from edgekd.students.fast_hamer.config import ModelConfig
 from edgekd.students.fast_hamer.deployed import DeployedHead, deployed
@@ -35,7 +36,7 @@ class HandNet(nn.Module):
     def forward(self, crop: Tensor) -> tuple[Tensor, ...]:
         """(N, 3, S, S) to pose, shape and camera, and the map where it is asked for."""
         seen = self.backbone(crop)
-        answer: Answer = self.mano_head(seen if self.places is None else seen + self.places)
+        answer: Answer = self.mano_head(placed(seen, self.places))
         heat = [] if self.heat is None else [self.heat(seen)]
         return (*answer, *([self.adapter(seen)] if self.features else []), *heat)
 
@@ -53,13 +54,24 @@ class DeployedNet(nn.Module):
     def forward(self, crop: Tensor) -> tuple[Tensor, ...]:
         """A crop each to pose, shape, scale and place."""
         seen = self.backbone(crop)
-        return tuple(self.head(seen if self.places is None else seen + self.places))
+        return tuple(self.head(placed(seen, self.places)))
 
 
 def _places(config: ModelConfig, channels: int) -> nn.Parameter | None:
     """What tells the decoder where on the map a place is, (1, C, n, n); ours: a small net's padding hardly does."""
     n = config.places
     return nn.Parameter(torch.randn(1, channels, n, n)) if n else None
+
+
+def placed(seen: Tensor, places: Tensor | None) -> Tensor:
+    """A map (N, C, h, w) with what tells its places. Raises RequestError where those are of another size."""
+    if places is None:
+        return seen
+    (height, width), n = seen.shape[2:], places.shape[2]
+    if (height, width) != (n, n):
+        hint = f"set it to {height}, and `deploy.shape` to `data.side`" if height == width else "set it to 0"
+        raise RequestError(f"`model.places` is {n}, but the backbone's map is {height} x {width}", hint)
+    return seen + places
 
 
 def fold(net: HandNet) -> DeployedNet:

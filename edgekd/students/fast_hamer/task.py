@@ -21,11 +21,12 @@ from edgekd.students.fast_hamer.data.base import Hand, Hands
 from edgekd.students.fast_hamer.data.load import RENDERED, labelled, load
 from edgekd.students.fast_hamer.draw import draw_hand
 from edgekd.students.fast_hamer.hand.camera import project
-from edgekd.students.fast_hamer.hand.load import load_hand
+from edgekd.students.fast_hamer.hand.load import SHIPPED, hand_file, load_hand
 from edgekd.students.fast_hamer.hand.model import HandModel
 from edgekd.students.fast_hamer.hand.rotations import from_6d
 from edgekd.students.fast_hamer.hand.skinning import skin
-from edgekd.students.simple import SimpleTask
+from edgekd.students.fast_hamer.mean import mean_hand
+from edgekd.students.simple import ANY, SimpleTask
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """ImageNet's, as HaMeR's."""
@@ -63,7 +64,9 @@ class HandTask(SimpleTask):
         return "hands apart by the split of their source, or by blocks of neighbouring pictures"
 
     def folders(self) -> tuple[str, ...]:
-        """The data source, and the hand model where it is a person's own."""
+        """The data source, and the hand model where it is a person's own. Raises MissingError without that one."""
+        if self.config.hand != SHIPPED:
+            hand_file(self.config.hand)
         named = (self.config.source, self.config.hand)
         return tuple(name for name in named if not name.startswith("edgekd:"))
 
@@ -138,12 +141,19 @@ class HandTask(SimpleTask):
 
     @cached_property
     def mean(self) -> Arrays:
-        """The mean hand of the training labels: each hand laid on the others first, the mean as most of them lie."""
+        """The mean hand of the training labels: each hand laid on the others first, the mean as most of them lie.
+        Where no label in space is used, the one that decoding counts from."""
         whole = [truth for truth in self.known if truth["has_joints"].all()]
+        if not whole:
+            pose, form, camera = mean_hand(self.hand, self.known)
+            means = zip(OUTPUTS, (pose, form, camera[:1], camera[1:]), strict=True)
+            return self.decode({name: value[None] for name, value in means}, self.io(ANY))
         made = {"landmarks": mean_of(np.stack([truth["joints"] for truth in whole]))}
         if all(truth["has_vertices"] for truth in whole):
             made["vertices"] = mean_of(np.stack([truth["vertices"] for truth in whole]))
-        return {**made, "pixels": np.stack([truth["pixels"] for truth in self.known]).mean(0)}
+        trust = np.sum([truth["has_pixels"] for truth in self.known], 0)[:, None]
+        pixels = np.sum([truth["pixels"] * truth["has_pixels"][:, None] for truth in self.known], 0)
+        return {**made, "pixels": pixels / np.maximum(trust, 1e-6)}
 
     def draw(self, raw: Any, prediction: Arrays) -> NDArray[np.uint8]:
         """The crop with the mesh and the bones of an answer."""

@@ -1,7 +1,7 @@
 """Pickles of others, read without running what they name. numpy.
 
-A pickle is a program: it names functions and calls them. Here it gets numpy's arrays and what a caller adds, and
-nothing else: any other name is refused before it is looked up.
+A pickle is a program: it names functions and calls them. Here it gets numpy's arrays and nothing else: any other name
+is refused before it is looked up.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 
 from edgekd.errors import RequestError
 
-Known = Mapping[tuple[str, str], Any]
-"""What a pickle may name, by module and name: what is used in its place."""
 DAMAGED = (
     pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError, KeyError, TypeError, ValueError,
     OverflowError, MemoryError, RecursionError,
@@ -28,28 +26,28 @@ DAMAGED = (
 KINDS = re.compile(r"[biufcSU]\d{1,6}|O8?")
 
 
-def unpickled(data: bytes, name: str, known: Known | None = None) -> Any:
-    """What a pickle of Python 2 or 3 holds: numbers, words, lists, dicts, arrays, and what `known` allows.
+def unpickled(data: bytes, name: str) -> Any:
+    """What a pickle of Python 2 or 3 holds: numbers, words, lists, dicts, arrays.
 
     Raises RequestError, which calls it `name`, where it is damaged or names anything else.
     """
     try:
-        return _Reader(data, name, {**ARRAYS, **(known or {})}).load()
+        return _Reader(data, name).load()
     except DAMAGED as error:
         raise RequestError(f"`{name}` is damaged: {error}", "replace that file") from None
 
 
 class _Reader(pickle.Unpickler):
-    def __init__(self, data: bytes, name: str, known: Known) -> None:
+    def __init__(self, data: bytes, name: str) -> None:
         super().__init__(io.BytesIO(data), encoding="latin1")
-        self.name, self.known = name, known
+        self.name = name
 
     def find_class(self, module: str, name: str) -> Any:
         """What is known under this name, and nothing else."""
-        if (module, name) not in self.known:
+        if (module, name) not in ARRAYS:
             message = f"`{self.name}` names `{module}.{name}`, which data do not need and edgekd does not run"
             raise RequestError(message, "use the file as its makers publish it")
-        return self.known[module, name]
+        return ARRAYS[module, name]
 
 
 class _Kind:
@@ -104,7 +102,7 @@ def _no_bytes() -> bytes:
     return b""
 
 
-ARRAYS: Known = {
+ARRAYS: Mapping[tuple[str, str], Any] = {
     **{
         (f"numpy.{core}.{module}", name): value
         for core in ("core", "_core")
@@ -118,4 +116,4 @@ ARRAYS: Known = {
     ("_codecs", "encode"): _encode,
     ("__builtin__", "bytes"): _no_bytes,
 }  # fmt: skip
-"""What numpy's arrays are pickled as; an `ndarray` is only named, never made."""
+"""What a pickle may name, by module and name, and what is used in its place; an `ndarray` is only named, never made."""

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from edgekd.backends.registry import backend
+from edgekd.errors import RequestError
 from edgekd.graph import golden
 from edgekd.graph.model import Graph
 from edgekd.quantize.capture import capture
@@ -104,3 +105,11 @@ def test_the_float_graph_answers_as_the_net_does():
     with torch.no_grad():
         for name, wanted in zip(OUTPUTS, net(x), strict=True):
             torch.testing.assert_close(torch.from_numpy(found[name]), wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("form", [DeployedNet, HandNet])
+def test_places_of_another_size_are_told(form):
+    """What a person reads where `model.places`, the crop's side and the backbone's stride do not fit."""
+    with pytest.raises(RequestError, match=r"`model\.places` is 5, but the backbone's map is 4 x 4") as told:
+        capture(form(SMALL.model_copy(update={"places": 5})), (torch.zeros(1, 3, 64, 64),))
+    assert told.value.hint.startswith("set it to 4")

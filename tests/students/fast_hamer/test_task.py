@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from edgekd.errors import EdgekdError
+from edgekd.errors import MissingError
 from edgekd.students.base import Controlled, Draws, DrawsTruth, Errs
 from edgekd.students.fast_hamer import metrics
 from edgekd.students.fast_hamer.hand.rotations import to_6d
@@ -82,6 +82,23 @@ def test_rows_have_the_same_metrics_for_controls_and_answers(samples):
     assert rows[0] == rows[1]
 
 
+def test_without_labels_the_control_is_where_decoding_begins(samples):
+    task = HandTask({**TINY, "labelled": 0.0}, 0)
+    scores = [TASK.score(mean, samples[0].truth) for mean in (task.mean, TASK.mean)]
+    assert scores[0].keys() == scores[1].keys()
+    flat = skin(synthetic_hand(), np.tile(np.eye(3), (1, 16, 1, 1)), np.zeros((1, 10)))[1][0]
+    assert np.allclose(task.mean["landmarks"], flat - flat[0], atol=1e-6)
+
+
+def test_places_that_nobody_knows_do_not_count_in_the_mean():
+    task = HandTask(TINY, 0)
+    one, other = ({name: value.copy() for name, value in truth.items()} for truth in task.known[:2])
+    other["pixels"][3], other["has_pixels"][3] = 0, 0
+    task.known = [one, other]
+    assert task.mean["pixels"][3] == pytest.approx(one["pixels"][3])
+    assert task.mean["pixels"][4] == pytest.approx((one["pixels"][4] + other["pixels"][4]) / 2)
+
+
 def test_the_mean_of_one_form_turned_and_grown_is_that_form():
     rng = np.random.default_rng(0)
     form = rng.normal(size=(21, 3))
@@ -98,6 +115,8 @@ def test_drawings_are_large_enough_to_look_at_and_show_the_answer(samples):
     assert (drawn != truth).any()
 
 
-def test_an_absent_hand_model_is_told():
-    with pytest.raises(EdgekdError, match=r"hand model `MANO_RIGHT.pkl`"):
-        _ = HandTask({**TINY, "hand": "MANO_RIGHT.pkl"}, 0).hand
+@pytest.mark.parametrize("read", [lambda task: task.hand, lambda task: task.folders()])
+def test_an_absent_hand_model_is_told(read):
+    with pytest.raises(MissingError, match=r"hand model `MANO_RIGHT.pkl`") as told:
+        read(HandTask({**TINY, "hand": "MANO_RIGHT.pkl"}, 0))
+    assert "register at mano.is.tue.mpg.de" in told.value.hint

@@ -91,7 +91,7 @@ def test_maps_are_distilled_in_training_alone(adapter):
     outputs = net(*made.inputs(batch))
     assert len(outputs) == 4
     total, without = made.loss(outputs, batch), made.loss(outputs[:3], batch)
-    assert float(total) > float(without)
+    assert float(total.detach()) > float(without.detach())
     total.backward()
     trained = {name for name, p in net.named_parameters() if p.grad is not None}
     assert any(name.startswith("adapter") for name in trained) == (adapter == "student")
@@ -174,6 +174,11 @@ def test_no_teacher_outside_is_asked_where_an_arm_teaches():
     assert student().lesson({"source": "arm:big"}) is None
     with pytest.raises(EdgekdError, match="no teacher is called"):
         student().lesson({"source": "mediapip"})
+
+
+def test_a_teacher_of_whom_nothing_is_learnt_is_refused():
+    with pytest.raises(EdgekdError, match="so nothing is learnt"):
+        student().lesson({"source": "mediapipe", "labels": 0.0})
 
 
 def hamers(**teacher):

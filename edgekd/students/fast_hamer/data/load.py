@@ -11,7 +11,7 @@ import numpy as np
 
 from edgekd.errors import MissingError, RequestError
 from edgekd.students.fast_hamer.config import DataConfig
-from edgekd.students.fast_hamer.data.base import Hands
+from edgekd.students.fast_hamer.data.base import Hand, Hands
 from edgekd.students.fast_hamer.data.freihand import load_freihand
 from edgekd.students.fast_hamer.data.ho3d import load_ho3d
 from edgekd.students.fast_hamer.data.mano import landmarks_alone
@@ -26,13 +26,21 @@ STARTS = 5
 
 
 def load(config: DataConfig) -> Hands:
-    """The hands of a source, its tests evenly thinned to `data.tests`. Raises MissingError or RequestError."""
-    hands = _found(config)
+    """The hands of a source, its tests evenly thinned to `data.tests`. Hands of which not all landmarks are known in
+    space test nothing: there is nothing to measure an error by. Raises MissingError or RequestError."""
+    found = _found(config)
+    hands = replace(found, test=tuple(hand for hand in found.test if is_whole(hand)))
     if not hands.training or not hands.test:
         lacking = "train" if not hands.training else "test"
-        raise RequestError(f"`{config.source}` holds no hand to {lacking} on", "name another source in `data.source`")
+        message = f"`{config.source}` holds no hand to {lacking} on" + ", all its landmarks known" * (not hands.test)
+        raise RequestError(message, "name another source in `data.source`")
     picks = np.unique(np.linspace(0, len(hands.test) - 1, min(config.tests, len(hands.test))).round().astype(int))
     return replace(hands, test=tuple(hands.test[i] for i in picks))
+
+
+def is_whole(hand: Hand) -> bool:
+    """Whether all its landmarks are known in space."""
+    return hand.joints is not None and bool((hand.joints[:, 3] > 0).all())
 
 
 def _found(config: DataConfig) -> Hands:

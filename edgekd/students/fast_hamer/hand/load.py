@@ -24,12 +24,18 @@ def load_hand(source: str) -> HandModel:
     """
     if source == SHIPPED:
         return synthetic_hand()
-    path = Path(source)
-    if not path.is_file():
-        hint = f"register at mano.is.tue.mpg.de and name its `MANO_RIGHT.pkl`, or `{SHIPPED}`"
-        raise MissingError(f"the hand model `{source}` does not exist", hint)
+    path = hand_file(source)
     if path.suffix == ".pkl":
         return read_mano(path)
     if path.suffix == ".npz":
         return model_of(read_arrays(path), source)
     raise RequestError(f"`{source}` is no known hand model", f"name a `MANO_RIGHT.pkl`, or `{SHIPPED}`")
+
+
+def hand_file(source: str) -> Path:
+    """The file of a hand model that a person brings. Raises MissingError with how to come by one."""
+    path = Path(source)
+    if not path.is_file():
+        hint = f"register at mano.is.tue.mpg.de and name its `MANO_RIGHT.pkl`, or `{SHIPPED}`"
+        raise MissingError(f"the hand model `{source}` does not exist", hint)
+    return path

@@ -32,7 +32,9 @@ def check(config: TeacherConfig, data: DataConfig) -> None:
     if name not in KINDS:
         found(config.source, KINDS)
     if name.startswith(MEDIAPIPE) and config.features > 0:
-        raise RequestError(f"the teacher `{name}` has no map to learn from", "set `teacher.features` to 0")
+        raise RequestError(
+            f"the teacher `{name}` has no map to learn from", "set `teacher.features` to 0, in every arm"
+        )
     if name == HAMER and data.hand == SHIPPED:
         raise RequestError("HaMeR answers in terms of MANO's hand", "name your `MANO_RIGHT.pkl` in `data.hand`")
 

@@ -225,6 +225,22 @@ def test_labels_are_filtered_as_hamers_training_does(tars):
     assert (posed.rotations, posed.shape is None) == (None, False)
 
 
+def test_hands_that_are_not_known_in_space_train_but_do_not_test(tars):
+    """A set of HaMeR's may know its landmarks in the picture alone, or all but one of them in space."""
+    flat, most = (label(0)["keypoints_3d"].copy() for _ in range(2))
+    flat[:, 3] = most[20, 3] = 0
+    labels = [label(0, keypoints_3d=flat), label(0), label(0, keypoints_3d=most)]
+    for name in ("000000.tar", "000001.tar"):
+        write_tar(tars / name, [member for i in range(60) for member in members(f"{i}", labels)])
+    hands = load(mano_config(tars))
+    assert {hand.id[-1] for hand in hands.training} == {"0", "1", "2"}
+    assert {hand.id[-1] for hand in hands.test} == {"1"}
+    for name in ("000000.tar", "000001.tar"):
+        write_tar(tars / name, [member for i in range(60) for member in members(f"{i}", labels[:1])])
+    with pytest.raises(RequestError, match="no hand to test on, all its landmarks known"):
+        load(mano_config(tars))
+
+
 @pytest.mark.parametrize(
     ("pairs", "told"),
     [

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 pytest.importorskip("transformers", reason="not here: pip install 'edgekd[hamer]'")
 
+from edgekd.students.fast_hamer import upstream
 from edgekd.students.fast_hamer.config import HeadConfig
 from edgekd.students.fast_hamer.crop import View, crop_of, cut
 from edgekd.students.fast_hamer.hand.load import SHIPPED, load_hand
@@ -18,6 +22,7 @@ from edgekd.students.fast_hamer.teachers.hamer_net import HamerNet, VitConfig
 
 from tests.students.fast_hamer.test_crop import hand
 
+PAGE = Path(__file__).parents[4] / "docs/fast-hamer.md"
 HEAD = HeadConfig(depth=1, width=16, heads=2, head_width=8, hidden=16)
 
 
@@ -62,3 +67,18 @@ def test_it_answers_the_same_each_time(net, picture):
     one, other = teacher(picture, crops)
     np.testing.assert_array_equal(one.map, other.map)
     assert not net.training
+
+
+def test_it_is_exported_as_the_page_says(net, tmp_path, monkeypatch):
+    """At small sizes; weights lie beside the graph, where those of 2.7 GB must."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(upstream, "load_hamer", lambda path: net.eval())
+    exec(code, {})
+    assert {path.name for path in tmp_path.iterdir()} == {"hamer.onnx", "hamer.onnx.data"}
+    session, crop = onnxruntime.InferenceSession("hamer.onnx"), torch.randn(1, 3, 256, 256)
+    answers = session.run(["pose", "shape", "camera", "map"], {"crop": crop.numpy()})
+    with torch.inference_mode():
+        for said, want in zip(answers, net(crop), strict=True):
+            np.testing.assert_allclose(said, want, atol=1e-4)
