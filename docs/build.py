@@ -97,8 +97,14 @@ from edgekd.students.fast_hamer.upstream import load_hamer
 
 net, crop = load_hamer(Path("hamer.ckpt")), torch.zeros(1, 3, 256, 256)
 torch.onnx.export(
-    net, (crop,), "hamer.onnx", dynamo=True, external_data=True, opset_version=18,
-    input_names=["crop"], output_names=["pose", "shape", "camera", "map"],
+    net,
+    (crop,),
+    "hamer.onnx",
+    dynamo=True,
+    external_data=True,
+    opset_version=18,
+    input_names=["crop"],
+    output_names=["pose", "shape", "camera", "map"],
 )
 ```
 
