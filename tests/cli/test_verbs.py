@@ -61,7 +61,7 @@ def test_init_writes_a_recipe_that_works_and_never_overwrites(cli, tmp_path):
 
 
 def test_students_lists_ours_and_says_how_to_bring_ones_own(cli):
-    assert set(json.loads(cli("students", "--json").stdout)) == {"qdr", "classifier", "picosam3", "pqkd"}
+    assert set(json.loads(cli("students", "--json").stdout)) == {"qdr", "classifier", "fast-hamer", "picosam3", "pqkd"}
     assert 'student = "my_net.py:MyStudent"' in cli("students").stdout
     assert 'student = "classifier"' in cli("students", "classifier").stdout
 
