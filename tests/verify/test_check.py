@@ -11,16 +11,8 @@ from edgekd.devices.local import Local
 from edgekd.errors import RequestError
 from edgekd.evidence import Bundle
 from edgekd.graph.model import Graph, read_model, with_constants
-from edgekd.pipeline import Result, resolve, run
+from edgekd.pipeline import Result
 from edgekd.verify.check import read_probes, verify
-
-from tests.conftest import TINY_CLASSIFIER, shortened
-
-
-@pytest.fixture(scope="module")
-def stood_in(store: Path) -> Result:
-    """A finished tiny run of the classifier for the Jetson: two engines in its place, and few tensors to look at."""
-    return run(*resolve(shortened(store, "classifier"), "jetson", TINY_CLASSIFIER), store)
 
 
 @pytest.fixture
