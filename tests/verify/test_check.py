@@ -154,11 +154,11 @@ def test_verify_ends_with_exit_code_1_and_the_tensors_name(copy, cli):
 
 def test_missing_files_are_all_named(copy, cli):
     (copy.path / "probes.npz").unlink()
-    (copy.path / "arms/ptq.onnx").unlink()
+    (copy.path / "arms/fp32.onnx").unlink()
     done = cli("verify", copy.run)
     assert done.returncode == 1
     assert "probes.npz: unchanged: changed or gone" in done.stderr
-    assert "arms/ptq.onnx: unchanged" in done.stderr
+    assert "arms/fp32.onnx: unchanged" in done.stderr
 
 
 def test_damaged_probes_are_told(tmp_path):
