@@ -19,8 +19,8 @@ from hypothesis import settings
 from PIL import Image
 
 # The same examples every time, so that a change is judged and not its luck; `HYPOTHESIS_PROFILE=search` finds others.
-settings.register_profile("repeatable", derandomize=True)
-settings.register_profile("search", derandomize=False)
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.register_profile("search", derandomize=False, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 # Small enough to train in seconds, real in every stage. Its gates only ask that something was learned.
@@ -155,6 +155,12 @@ def jetson(store: Path) -> Result:
 def classified(store: Path) -> Result:
     """A finished tiny run of the classifier for this host."""
     return run(*resolve("classifier", "x86", TINY_CLASSIFIER), store)
+
+
+@pytest.fixture(scope="session")
+def stood_in(store: Path) -> Result:
+    """A finished tiny run of the classifier for the Jetson: two engines in its place, and few tensors to look at."""
+    return run(*resolve(shortened(store, "classifier"), "jetson", TINY_CLASSIFIER), store)
 
 
 @pytest.fixture(scope="session")

@@ -65,15 +65,15 @@ def test_mistakes(cli, planted, arguments, code, words):
     assert words in done.stderr
 
 
-def test_a_kit_speaks_by_its_rules(cli, jetson):
-    shown = cli("explain", jetson.folder)
+def test_a_kit_speaks_by_its_rules(cli, stood_in):
+    shown = cli("explain", stood_in.folder)
     assert shown.returncode == 0, shown.stderr
     assert "this host is not a NVIDIA Jetson Orin Nano" in shown.stdout
     assert " ms an inference" not in shown.stdout
 
 
-def test_a_runs_engine_is_timed(cli, x86_run):
-    shown = cli("explain", x86_run.folder, "--runs", "2")
+def test_a_runs_engine_is_timed(cli, classified):
+    shown = cli("explain", classified.folder, "--runs", "2")
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout.startswith("openvino: OpenVINO")
     assert "weighted layers in int8" in shown.stdout

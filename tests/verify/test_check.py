@@ -11,16 +11,8 @@ from edgekd.devices.local import Local
 from edgekd.errors import RequestError
 from edgekd.evidence import Bundle
 from edgekd.graph.model import Graph, read_model, with_constants
-from edgekd.pipeline import Result, resolve, run
+from edgekd.pipeline import Result
 from edgekd.verify.check import read_probes, verify
-
-from tests.conftest import TINY_CLASSIFIER, shortened
-
-
-@pytest.fixture(scope="module")
-def stood_in(store: Path) -> Result:
-    """A finished tiny run of the classifier for the Jetson: two engines in its place, and few tensors to look at."""
-    return run(*resolve(shortened(store, "classifier"), "jetson", TINY_CLASSIFIER), store)
 
 
 @pytest.fixture
@@ -162,11 +154,11 @@ def test_verify_ends_with_exit_code_1_and_the_tensors_name(copy, cli):
 
 def test_missing_files_are_all_named(copy, cli):
     (copy.path / "probes.npz").unlink()
-    (copy.path / "arms/ptq.onnx").unlink()
+    (copy.path / "arms/fp32.onnx").unlink()
     done = cli("verify", copy.run)
     assert done.returncode == 1
     assert "probes.npz: unchanged: changed or gone" in done.stderr
-    assert "arms/ptq.onnx: unchanged" in done.stderr
+    assert "arms/fp32.onnx: unchanged" in done.stderr
 
 
 def test_damaged_probes_are_told(tmp_path):

@@ -1,6 +1,7 @@
 """Checkpoints of HaMeR and Fast-HaMeR: every tensor has a place, and answers are the authors' nets'."""
 
 import sys
+from functools import cache
 from types import ModuleType
 from zipfile import ZipFile
 
@@ -19,10 +20,12 @@ SMALL = {"width": 64, "depth": 2}
 EXTRA = {f"{room}x" if room.endswith(".") else room: torch.zeros(2) for room in LEFT_OUT}
 
 
+@cache
 def small(name="mobilenet-v3-large"):
     return filled(student(name, **NARROW))
 
 
+@cache
 def small_hamer():
     backbone = {key: shape for key, shape in hamer(**SMALL).items() if key.startswith("backbone")}
     return filled(backbone | under("mano_head", head(64, **NARROW)))
