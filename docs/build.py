@@ -102,14 +102,16 @@ torch.onnx.export(
     "hamer.onnx",
     dynamo=True,
     external_data=True,
+    optimize=False,  # or it folds constants for a quarter of an hour
     opset_version=18,
     input_names=["crop"],
     output_names=["pose", "shape", "camera", "map"],
 )
 ```
 
-Nothing of MANO is in it: what it answers is turned into a mesh as a student's answers are. `load_student` reads a
-checkpoint of the authors' students, of which none is published; `copy_head` begins a student's decoder with HaMeR's.
+Nothing of MANO is in it: what it answers is turned into a mesh as a student's answers are. `model.start` begins
+a training with a checkpoint of the authors' students, of which none is published, or with the decoder of HaMeR's:
+`--set model.start=hamer.ckpt`, where `model.head` has its sizes.
 `python benchmarks/fast_hamer.py` exports a net of this size with random weights, and times every student beside it.
 
 ## What a teacher is worth on real hands

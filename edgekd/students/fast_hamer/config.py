@@ -51,6 +51,11 @@ class ModelConfig(Strict):
     )
     head: HeadConfig = Field(default_factory=HeadConfig, description="The decoder.")
     loss: LossConfig = Field(default_factory=LossConfig, description="What is trained for.")
+    start: str = Field(
+        "",
+        description="A checkpoint to begin with: of a student of Fast-HaMeR, whole; or HaMeR's, of which the decoder "
+        "is taken, all of it but what reads the map, where the student's has its sizes.",
+    )
 
 
 class DataConfig(Strict):
@@ -75,6 +80,9 @@ class DataConfig(Strict):
     )
     tests: int = Field(200, ge=1, description="At most so many test hands, taken evenly.")
     rendered: int = Field(2000, ge=16, description="Hands that are rendered to train on.")
+    alone: float = Field(
+        0.5, ge=0, le=1, description="Share of the rendered fingers that bend for themselves; the others bend together."
+    )
     labelled: float = Field(1.0, ge=0, le=1, description="Share of the training hands whose labels are used.")
     scale: float = Field(0.3, ge=0, lt=1, description="How far training crops grow and shrink.")
     turn: float = Field(30, ge=0, le=180, description="How far they are turned, in degrees, six times of ten.")

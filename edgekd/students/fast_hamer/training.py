@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgekd.errors import RequestError
+from edgekd.errors import MissingError, RequestError
+from edgekd.resources import sha256
 from edgekd.schema.io import IoRecord
 from edgekd.schema.load import parse
 from edgekd.students.fast_hamer.config import ModelConfig, TeacherConfig
@@ -24,6 +25,7 @@ from edgekd.students.fast_hamer.losses import POWERS, Trusted, apart, distance, 
 from edgekd.students.fast_hamer.mean import mean_hand
 from edgekd.students.fast_hamer.network import DeployedNet, HandNet, fold
 from edgekd.students.fast_hamer.task import HandTask
+from edgekd.students.fast_hamer.upstream import begin
 from edgekd.students.simple import SimpleStudent
 from edgekd.train.cache import Answers, Lesson
 
@@ -38,17 +40,24 @@ class HandStudent(SimpleStudent):
     def __init__(self, model: dict[str, Any], data: dict[str, Any], seed: int) -> None:
         super().__init__(model, data, seed)
         self.config = parse(ModelConfig, model, "model")
+        if self.config.start and not Path(self.config.start).is_file():
+            raise MissingError(f"the checkpoint `{self.config.start}` does not exist", "name another in `model.start`")
         self.task = HandTask(data, seed)
         self.taught = TeacherConfig()
         self.master: Master | None = None
         self.answers: Taught | None = None
+
+    def referred(self) -> dict[str, Any]:
+        """What training begins with."""
+        return {"start": sha256(Path(self.config.start))} if self.config.start else {}
 
     def io(self, shape: tuple[int, int]) -> IoRecord:
         """The task's."""
         return self.task.io(shape)
 
     def build(self) -> nn.Module:
-        """The training form with fresh weights, which counts from the mean hand of the training labels."""
+        """The training form with fresh weights, which counts from the mean hand of the training labels; or with those
+        that `model.start` names. Raises RequestError where they do not fit."""
         mapped = self.taught.features > 0 and self.is_taught
         channels = self.master.channels if self.master else MAP[0]
         adapter = channels if mapped and self.taught.adapter == "student" else None
@@ -57,6 +66,8 @@ class HandStudent(SimpleStudent):
         means = mean_hand(self.task.hand, self.task.known)
         for buffer, mean in zip((head.init_hand_pose, head.init_betas, head.init_cam), means, strict=True):
             buffer.copy_(torch.from_numpy(mean))
+        if self.config.start:
+            begin(net, Path(self.config.start))
         return net
 
     def deployed(self) -> nn.Module:

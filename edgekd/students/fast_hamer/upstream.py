@@ -63,6 +63,25 @@ def load_student(path: Path) -> HandNet:
     return from_student(_read(path), str(path))
 
 
+def begin(net: HandNet, path: Path) -> None:
+    """Take over a checkpoint's weights (ours): a student's, or of HaMeR those of the decoder, see `copy_head`.
+
+    Raises as `load_hamer` does, and RequestError where the net has another backbone or a decoder of other sizes.
+    """
+    state = _read(path)
+    if isinstance(state, dict) and _EMBEDDED in state:
+        copy_head(from_hamer(state, str(path)).mano_head, net.mano_head)
+        return
+    found = from_student(state, str(path))
+    if found.config.backbone != net.config.backbone:
+        hint = f'set `model.backbone = "{found.config.backbone}"`, or leave `model.start` out'
+        raise RequestError(f"`{path}` is a student with `{found.config.backbone}`", hint)
+    if found.config.head != net.config.head:
+        raise RequestError(f"the decoder of `{path}` has other sizes", f"set `model.head` to {found.config.head}")
+    net.backbone.load_state_dict(found.backbone.state_dict())
+    net.mano_head.load_state_dict(found.mano_head.state_dict())
+
+
 def _read(path: Path) -> Any:
     with safe_globals([(_Setting, name) for name in _SETTINGS]):
         held = read_state(path)
@@ -174,7 +193,9 @@ def copy_head(teacher: ManoHead, student: ManoHead) -> None:
     Raises RequestError where the two have other sizes.
     """
     if teacher.config != student.config:
-        raise RequestError("the teacher's decoder has other sizes than the student's", "leave `model.head` out")
+        raise RequestError(
+            "the teacher's decoder has other sizes than the student's", "leave `model.head` or `model.start` out"
+        )
     mine = student.state_dict()
     taken = {key: tensor for key, tensor in teacher.state_dict().items() if "to_kv" not in key}
     student.load_state_dict(mine | taken)

@@ -14,8 +14,12 @@ from edgekd.students.fast_hamer.losses import POWERS, distance
 from edgekd.students.fast_hamer.teachers.base import Answer
 from edgekd.students.fast_hamer.teachers.open import KINDS
 from edgekd.students.fast_hamer.training import HandStudent
+from edgekd.students.fast_hamer.upstream import from_student
 from edgekd.students.sources import Kind
 from edgekd.train.cache import fill
+
+from tests.students.fast_hamer import authors
+from tests.students.fast_hamer.authors import filled
 
 MODEL = {"width": 0.25, "head": {"depth": 2, "width": 16, "heads": 2, "head_width": 8, "hidden": 16}}
 DATA = {"side": 64, "rendered": 24, "tests": 2}
@@ -215,3 +219,37 @@ def test_it_folds_and_follows():
     assert isinstance(student(), Learns)
     assert isinstance(student(), Folds)
     assert isinstance(student(), Follows)
+
+
+DECODER = {"depth": 2, "width": 32, "heads": 8, "head_width": 8, "hidden": 48}
+THEIRS = {"width": 32, "inner": 64, "hidden": 48, "depth": 2}
+
+
+def test_training_begins_with_a_student_s_checkpoint(tmp_path):
+    path, state = tmp_path / "student.ckpt", filled(authors.student("mobilenet-v3-large", **THEIRS))
+    torch.save(state, path)
+    model = {"backbone": "mobilenet-v3-large", "head": DECODER, "places": 2, "start": str(path)}
+    begun, wanted = HandStudent(model, DATA, 0).build().state_dict(), from_student(state).state_dict()
+    assert all(torch.equal(begun[name], wanted[name]) for name in wanted)
+    for wrong, message in (({"backbone": "nano"}, "is a student with `mobilenet"), ({"head": {}}, "other sizes")):
+        with pytest.raises(EdgekdError, match=message):
+            HandStudent(model | wrong, DATA, 0).build()
+
+
+def test_training_begins_with_hamers_decoder(tmp_path):
+    shapes = authors.under("backbone", authors.vit(64, 2)) | authors.under("mano_head", authors.head(64, **THEIRS))
+    path, state = tmp_path / "hamer.ckpt", filled(shapes)
+    torch.save(state, path)
+    net = HandStudent(MODEL | {"head": DECODER, "start": str(path)}, DATA, 0).build()
+    assert torch.equal(net.mano_head.decpose.weight, state["mano_head.decpose.weight"])
+
+
+def test_what_a_checkpoint_holds_is_part_of_the_key(tmp_path):
+    path = tmp_path / "some.ckpt"
+    path.write_bytes(b"1")
+    one = HandStudent({"start": str(path)}, DATA, 0).referred()
+    path.write_bytes(b"2")
+    assert HandStudent({"start": str(path)}, DATA, 0).referred() != one
+    assert HandStudent({}, DATA, 0).referred() == {}
+    with pytest.raises(EdgekdError, match="does not exist"):
+        HandStudent({"start": "none.ckpt"}, DATA, 0)

@@ -76,7 +76,8 @@ def test_what_is_read_answers_as_the_authors_nets_do(name):
     torch.testing.assert_close(found, torch.tensor([*answers, size]), rtol=1e-4, atol=1e-4)
     if name != "hamer":
         with torch.no_grad():
-            torch.testing.assert_close(fold(net)(noise((1, 3, side, side), 99))[0], pose, rtol=1e-4, atol=1e-4)
+            folded, atol = fold(net)(noise((1, 3, side, side), 99))[0], 1e-5 * float(pose.abs().max().clamp(min=10))
+        torch.testing.assert_close(folded, pose, rtol=1e-4, atol=atol)
 
 
 def test_what_does_not_fit_is_told_at_once_by_the_authors_names():

@@ -17,12 +17,15 @@ FACING = around(np.array([np.pi, 0, 0]))
 """From the model's axes to a camera's that looks into the palm: fingers up."""
 
 
-def rotations(rng: np.random.Generator) -> Values:
-    """(16, 3, 3): the hand as a whole in the camera's axes, then its joints against their parents."""
+def rotations(rng: np.random.Generator, alone: float = 0.5) -> Values:
+    """(16, 3, 3): the hand as a whole in the camera's axes, then its joints against their parents.
+
+    A finger bends for itself with a chance of `alone`, else as all do.
+    """
     together, vectors = rng.random(), np.zeros((JOINTS, 3))
     whole = direction(rng)
     for finger in ALL:
-        bends = np.array(_thumb(rng) if finger is THUMB else _finger(rng, together))
+        bends = np.array(_thumb(rng) if finger is THUMB else _finger(rng, together, alone))
         vectors[finger.joint : finger.joint + 3] = bends @ _axes(finger)
     out = around(vectors)
     out[0] = whole
@@ -48,11 +51,11 @@ def direction(rng: np.random.Generator) -> Values:
     return turned
 
 
-def _finger(rng: np.random.Generator, together: float) -> list[tuple[float, float, float]]:
+def _finger(rng: np.random.Generator, together: float, alone: float) -> list[tuple[float, float, float]]:
     """Bend, spread and twist of three joints, in radians: one curl a finger, which fingers share in part; alone, a
     finger is more often straight or folded than between."""
     own, shared = rng.beta(0.6, 0.6), together + rng.normal(0, 0.08)
-    curl = float(np.clip(own if rng.random() < 0.5 else shared, 0, 1))
+    curl = float(np.clip(own if rng.random() < alone else shared, 0, 1))
     first, second, third = rng.normal(0, 0.18, 3)
     spread = rng.normal(0, 0.12) * (1 - 0.7 * curl)
     return [

@@ -40,17 +40,17 @@ Values = NDArray[np.floating[Any]]
 
 
 def load_rendered(config: DataConfig) -> Hands:
-    """`data.rendered` hands to train on and `data.tests` to test on, for `data.split` and `data.side`.
+    """`data.rendered` hands to train on and `data.tests` to test on, for `data.split`, `data.side` and `data.alone`.
 
     Pictures are rendered when they are asked for, then kept: 110 kB each where the side is 128.
     """
-    return _load(config.side, config.rendered, config.tests, config.split)
+    return _load(config.side, config.rendered, config.tests, config.split, config.alone)
 
 
 @lru_cache(2)
-def _load(side: int, training: int, tests: int, split: int) -> Hands:
+def _load(side: int, training: int, tests: int, split: int, alone: float) -> Hands:
     parts = {"training": training, "test": tests}
-    made = {part: _hands(part, count, side, split) for part, count in parts.items()}
+    made = {part: _hands(part, count, side, split, alone) for part, count in parts.items()}
 
     @lru_cache(None)
     def picture(number: int) -> Picture:
@@ -65,12 +65,12 @@ def _generator(split: int, part: str, number: int, stream: int) -> np.random.Gen
     return np.random.default_rng([split, int(part == "test"), number, stream])
 
 
-def _hands(part: str, count: int, side: int, split: int) -> list[Hand]:
+def _hands(part: str, count: int, side: int, split: int, alone: float) -> list[Hand]:
     """Hands with all that is known of them; their pictures come later."""
     out: list[Hand] = []
     for start in range(0, count, AT_ONCE):
         rngs = [_generator(split, part, i, 0) for i in range(start, start + AT_ONCE)]
-        turns = np.stack([rotations(rng) for rng in rngs])
+        turns = np.stack([rotations(rng, alone) for rng in rngs])
         shapes = np.stack([shape(rng) for rng in rngs])
         skinned = zip(*skin(synthetic_hand(), turns, shapes), turns, shapes, rngs, strict=True)
         out += [_hand(f"{part}-{start + k:05d}", start + k, side, *each) for k, each in enumerate(skinned)]

@@ -72,10 +72,10 @@ def test_the_mesh_is_seen_where_the_labels_say() -> None:
 
 
 def test_the_same_whatever_was_rendered_before() -> None:
-    again = _load.__wrapped__(64, 40, 12, 0)
+    again = _load.__wrapped__(64, 40, 12, 0, 0.5)
     for number in (51, 7, 0):
         np.testing.assert_array_equal(again.picture(number), HANDS.picture(number))
-    more = _load.__wrapped__(64, 90, 30, 0)
+    more = _load.__wrapped__(64, 90, 30, 0, 0.5)
     for ours, theirs in zip(HANDS.training, more.training, strict=False):
         np.testing.assert_array_equal(ours.joints, theirs.joints)
     np.testing.assert_array_equal(more.picture(90 + 3), HANDS.picture(40 + 3))
@@ -83,7 +83,7 @@ def test_the_same_whatever_was_rendered_before() -> None:
 
 
 def test_another_split_is_other_hands_and_no_test_hand_trains() -> None:
-    other = _load.__wrapped__(64, 4, 4, 1)
+    other = _load.__wrapped__(64, 4, 4, 1, 0.5)
     sets: list[tuple[Hand, ...]] = [HANDS.training, HANDS.test, other.training, other.test]
     shapes = {hand.shape.tobytes() for part in sets for hand in part}  # type: ignore[union-attr]
     assert len(shapes) == 40 + 12 + 4 + 4
@@ -106,6 +106,17 @@ def test_poses_keep_within_what_fingers_can_do(seed: int) -> None:
                 assert least <= bend <= most
                 assert abs(ahead @ np.array(_hinge(finger))) < (0.6 if k == 0 else 1e-9)
         assert np.abs(shape(rng)).max() <= 2
+
+
+def test_fingers_that_do_not_bend_for_themselves_bend_together() -> None:
+    def alike(alone: float) -> float:
+        rng = np.random.default_rng(0)
+        turns = np.stack([rotations(rng, alone)[[1, 10]] for _ in range(300)])
+        bends = np.arccos(np.clip((np.trace(turns, axis1=2, axis2=3) - 1) / 2, -1, 1))
+        return float(np.corrcoef(bends.T)[0, 1])
+
+    assert alike(0.0) > 0.6
+    assert abs(alike(1.0)) < 0.15
 
 
 def test_palms_and_backs_are_seen_with_fingers_straight_and_folded() -> None:
