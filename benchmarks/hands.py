@@ -47,7 +47,7 @@ def student(share: float, seed: int, synthetic: bool = False) -> Any:
 
     recipe = read_toml(find_recipe("fast-hamer"))
     real = {"source": str(FILE), "hands": "left", "labelled": share, "tests": 80, "split": 0}
-    data = recipe["data"] if synthetic else merge(recipe["data"], real)
+    data = merge(recipe["data"], {"alone": 0.5} if synthetic else real)
     return HandStudent(recipe["model"], data, seed)
 
 
@@ -254,7 +254,7 @@ def main() -> None:
     from edgekd.store import installed
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--start", type=int, default=1500, help="steps on synthetic hands before")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--lr", type=float, default=4e-3)

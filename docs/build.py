@@ -117,21 +117,22 @@ a training with a checkpoint of the authors' students, of which none is publishe
 ## What a teacher is worth on real hands
 
 400 crops of real hands of few sessions, 80 of which test, in blocks apart; `nano` of this recipe, begun on synthetic
-hands, then 400 steps; three seeds, means with 95 % intervals over the test pictures
+hands, then 600 steps; three seeds, means with 95 % intervals over the test pictures
 (`python benchmarks/hands.py`, [figures](../benchmarks/results/hands.md)):
 
 | learned from | PA-MPJPE, mm | against labels alone, paired |
 |---|---|---|
-| labels alone | 10.3 [9.4, 11.2] | |
-| MediaPipe alone | 11.5 [10.7, 12.4] | +1.2 [+1.0, +1.5] |
-| both | 10.7 [9.9, 11.6] | +0.4 [+0.2, +0.6] |
-| both, int8 by PTQ, by QAT | 10.7, 10.6 | |
-| a tenth of the labels alone | 23.3 [22.2, 24.4] | |
-| a tenth of the labels, and MediaPipe | 13.2 [12.3, 14.2] | -10.1 [-11.2, -8.9] |
+| labels alone | 9.9 [9.1, 10.8] | |
+| MediaPipe alone | 11.0 [10.3, 11.8] | +1.1 [+0.8, +1.4] |
+| both | 10.3 [9.5, 11.1] | +0.3 [+0.1, +0.5] |
+| both, int8 by PTQ, by QAT | 10.3, 10.2 | |
+| a tenth of the labels alone | 23.2 [22.0, 24.3] | |
+| a tenth of the labels, and MediaPipe | 12.4 [11.5, 13.3] | -10.8 [-12.0, -9.6] |
 
 The mean hand has 20.5, MediaPipe itself 9.3. Where all hands have labels the teacher is worth less than nothing; where
-few have, ten millimetres; and without any label its answers alone come within 2.3 mm of it. The student takes 0.9 ms in
-LiteRT, MediaPipe's full network 22. Training and test are of the same few sessions: other people's hands are another
+few have, eleven millimetres; and without any label its answers alone come within 1.8 mm of it. The student takes 0.9 ms
+in LiteRT, MediaPipe's full network 13; int8 is no faster than FP32 in so small a net on this CPU, but a third as large.
+Training and test are of the same few sessions: other people's hands are another
 question.
 
 ## The table `model`
