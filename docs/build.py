@@ -132,8 +132,7 @@ hands, then 600 steps; three seeds, means with 95 % intervals over the test pict
 The mean hand has 20.5, MediaPipe itself 9.3. Where all hands have labels the teacher is worth less than nothing; where
 few have, eleven millimetres; and without any label its answers alone come within 1.8 mm of it. The student takes 0.9 ms
 in LiteRT, MediaPipe's full network 13; int8 is no faster than FP32 in so small a net on this CPU, but a third as large.
-Training and test are of the same few sessions: other people's hands are another
-question.
+Training and test are of the same few sessions: other people's hands are another question.
 
 ## The table `model`
 """,
