@@ -23,15 +23,16 @@ def draw_hand(
     picture: Picture, pixels: Values, outline: Values | None, depth: Values | None, faces: NDArray[np.integer[Any]]
 ) -> Picture:
     """A picture (H, W, 3) with the bones between landmarks (21, 2) in pixels, over the mesh of vertices (V, 2) in
-    pixels at a depth (V,) in metres, where they are known."""
+    pixels at a depth (V,) in metres, where they are known. A landmark that is no number is left out."""
     if outline is not None and depth is not None and np.isfinite(outline).all():
         picture = _meshed(picture, outline, depth, faces)
     image = Image.fromarray(picture)
     draw, width = ImageDraw.Draw(image), max(1, round(min(picture.shape[:2]) / 90))
-    points = [tuple(map(float, np.clip(p, -1e4, 1e4))) for p in np.nan_to_num(pixels)]
+    points = {i: tuple(np.clip(p, -1e4, 1e4).tolist()) for i, p in enumerate(pixels) if np.isfinite(p).all()}
     for start, end in BONES:
-        draw.line([points[start], points[end]], COLOURS[(end - 1) // 4], width)
-    for i, (x, y) in enumerate(points):
+        if start in points and end in points:
+            draw.line([points[start], points[end]], COLOURS[(end - 1) // 4], width)
+    for i, (x, y) in points.items():
         colour = (255, 255, 255) if i == 0 else COLOURS[(i - 1) // 4]
         draw.ellipse([x - width, y - width, x + width, y + width], colour, (0, 0, 0))
     return np.asarray(image)

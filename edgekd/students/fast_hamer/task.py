@@ -160,8 +160,9 @@ class HandTask(SimpleTask):
         return self._drawn(raw, prediction["pixels"], prediction["outline"], prediction["vertices"][:, 2])
 
     def draw_truth(self, sample: Sample) -> NDArray[np.uint8]:
-        """The crop with the true bones."""
-        return self._drawn(sample.raw, sample.truth["pixels"], None, None)
+        """The crop with the true bones, of the landmarks that are known there."""
+        known = sample.truth["has_pixels"][:, None] > 0
+        return self._drawn(sample.raw, np.where(known, sample.truth["pixels"], np.nan), None, None)
 
     def _drawn(self, raw: Any, pixels: Any, outline: Any, depth: Any) -> NDArray[np.uint8]:
         times = -(-SHOWN // min(raw.shape[:2]))

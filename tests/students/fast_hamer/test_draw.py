@@ -54,3 +54,11 @@ def test_places_that_are_nowhere_are_survived() -> None:
     assert draw_hand(PICTURE, lost, np.zeros((778, 2)), np.zeros(778), MODEL.faces).shape == PICTURE.shape
     assert (draw_hand(PICTURE, np.full((21, 2), -1e3), vertices[:, :2] - 1e4, vertices[:, 2], MODEL.faces) == 40).all()
     assert draw_hand(PICTURE, lost, vertices[:, :2] * 1e5, vertices[:, 2], MODEL.faces).shape == PICTURE.shape
+
+
+def test_landmarks_that_are_not_known_are_left_out() -> None:
+    _, landmarks = seen()
+    landmarks[17:, :2] = np.nan  # the little finger's
+    drawn = draw_hand(PICTURE, landmarks[:, :2], None, None, MODEL.faces)
+    colours = {tuple(map(int, colour)) for colour in drawn.reshape(-1, 3)}
+    assert {*COLOURS} - colours == {COLOURS[4]}
