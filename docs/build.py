@@ -112,7 +112,22 @@ torch.onnx.export(
 Nothing of MANO is in it: what it answers is turned into a mesh as a student's answers are. `model.start` begins
 a training with a checkpoint of the authors' students, of which none is published, or with the decoder of HaMeR's:
 `--set model.start=hamer.ckpt`, where `model.head` has its sizes.
-`python benchmarks/fast_hamer.py` exports a net of this size with random weights, and times every student beside it.
+
+Every student beside a net of this size, in ONNX Runtime on one thread of a CPU without VNNI, 256 x 256 pixels, random
+weights (`python benchmarks/fast_hamer.py`, 25 minutes and 12 GB, [all figures](../benchmarks/results/fast_hamer.md)):
+
+| backbone | decoder | parameters, M | FP32, ms | int8, ms | HaMeR / FP32 | HaMeR / int8 |
+|---|---|---|---|---|---|---|
+| HaMeR's ViT-H | authors' | 670.4 | 3179 | | | |
+| `nano` | narrow | 1.9 | 5.9 | 5.7 | 537 | 554 |
+| `mobilenet-v3-large` | authors' | 32.2 | 18.0 | 21.3 | 177 | 149 |
+| `mobilenet-v3-large` | narrow | 5.5 (0.8 %) | 10.7 | 21.6 | 297 | 147 |
+| `mobilevit-s` | narrow | 7.0 | 75.9 | 61.5 | 42 | 52 |
+| `resnet-50` | narrow | 27.4 | 128 | 72 | 25 | 44 |
+| `convnext-tiny` | narrow | 30.1 | 182 | 176 | 17 | 18 |
+| `convnext-large` | authors' | 228.7 | 1212 | 952 | 2.6 | 3.3 |
+
+Plain convolutions gain from int8 here; MobileNetV3 does not, whose HardSwish ONNX Runtime computes in float.
 
 ## What a teacher is worth on real hands
 
