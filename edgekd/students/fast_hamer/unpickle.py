@@ -11,6 +11,7 @@ import pickle
 import re
 from collections.abc import Mapping
 from math import prod
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -26,28 +27,32 @@ DAMAGED = (
 KINDS = re.compile(r"[biufcSU]\d{1,6}|O8?")
 
 
-def unpickled(data: bytes, name: str) -> Any:
-    """What a pickle of Python 2 or 3 holds: numbers, words, lists, dicts, arrays.
+Names = Mapping[tuple[str, str], Any]
+"""By module and name, what is used in the place of what a pickle names."""
+
+
+def unpickled(data: bytes, name: str, more: Names = MappingProxyType({})) -> Any:
+    """What a pickle of Python 2 or 3 holds: numbers, words, lists, dicts, arrays; and `more`.
 
     Raises RequestError, which calls it `name`, where it is damaged or names anything else.
     """
     try:
-        return _Reader(data, name).load()
+        return _Reader(data, name, {**ARRAYS, **more}).load()
     except DAMAGED as error:
         raise RequestError(f"`{name}` is damaged: {error}", "replace that file") from None
 
 
 class _Reader(pickle.Unpickler):
-    def __init__(self, data: bytes, name: str) -> None:
+    def __init__(self, data: bytes, name: str, known: Names) -> None:
         super().__init__(io.BytesIO(data), encoding="latin1")
-        self.name = name
+        self.name, self.known = name, known
 
     def find_class(self, module: str, name: str) -> Any:
         """What is known under this name, and nothing else."""
-        if (module, name) not in ARRAYS:
+        if (module, name) not in self.known:
             message = f"`{self.name}` names `{module}.{name}`, which data do not need and edgekd does not run"
             raise RequestError(message, "use the file as its makers publish it")
-        return ARRAYS[module, name]
+        return self.known[module, name]
 
 
 class _Kind:
@@ -102,7 +107,7 @@ def _no_bytes() -> bytes:
     return b""
 
 
-ARRAYS: Mapping[tuple[str, str], Any] = {
+ARRAYS: Names = {
     **{
         (f"numpy.{core}.{module}", name): value
         for core in ("core", "_core")
@@ -116,4 +121,4 @@ ARRAYS: Mapping[tuple[str, str], Any] = {
     ("_codecs", "encode"): _encode,
     ("__builtin__", "bytes"): _no_bytes,
 }  # fmt: skip
-"""What a pickle may name, by module and name, and what is used in its place; an `ndarray` is only named, never made."""
+"""What every pickle may name; an `ndarray` is only named, never made."""

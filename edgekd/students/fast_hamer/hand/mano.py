@@ -1,14 +1,13 @@
 """MANO's file (Romero et al. 2017), which a person brings: a Python 2 pickle, read without running any of it. numpy.
 
-A pickle names functions and has them called. Here each of the few names that MANO's files hold stands for a class that
-keeps what it is given, and any other name ends the reading; arrays are then built from what was kept.
+Beside arrays, see `unpickle`, the few names that MANO's files hold stand for classes that keep what they are given;
+arrays are then built from what was kept.
 """
 
 from __future__ import annotations
 
 import io
-import pickle
-import re
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from edgekd.store import write_atomic
 from edgekd.students.arrays import read_arrays
 from edgekd.students.fast_hamer.hand.arrays import arrays_of, model_of
 from edgekd.students.fast_hamer.hand.model import JOINTS, PARENTS, TIPS, VERTICES, HandModel
+from edgekd.students.fast_hamer.unpickle import unpickled
 from edgekd.toolchains.cache import root
 
 FIELDS = {
@@ -60,7 +60,7 @@ def read_mano(path: Path) -> HandModel:
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     """What is in the file under the names of HandModel. Raises RequestError."""
-    content = unpickled(path)
+    content = unpickled(path.read_bytes(), str(path), ALLOWED)
     wanted = [*FIELDS, "kintree_table"]
     if missing := [f"`{name}`" for name in wanted if not isinstance(content, dict) or name not in content]:
         raise RequestError(f"`{path}` is no MANO file: it lacks {', '.join(missing)}", HINT)
@@ -79,11 +79,10 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
 class Held:
     """A thing that a pickle asks to be made: not made, but what it would be made from is kept."""
 
-    given: tuple[Any, ...] = ()
     state: Any = None
 
-    def __init__(self, *given: Any) -> None:
-        self.given = given
+    def __init__(self, *_: Any) -> None:
+        pass
 
     def __setstate__(self, state: Any) -> None:
         self.state = state
@@ -91,28 +90,6 @@ class Held:
     def array(self) -> NDArray[Any]:
         """As numpy would have it. Any error where what is kept does not fit."""
         raise TypeError(f"a {type(self).__name__} is no array")
-
-
-class Kind(Held):
-    """`numpy.dtype`, of numbers."""
-
-    def dtype(self) -> np.dtype[Any]:
-        """Raises TypeError for other than plain numbers."""
-        name, order = self.given[0], self.state[1]
-        if not re.fullmatch(r"f[48]|[iu][1248]", str(name)) or order not in ("<", ">", "|", "="):
-            raise TypeError(f"`{name}` is no kind of number")
-        kind: np.dtype[Any] = np.dtype(order + name)
-        return kind
-
-
-class Array(Held):
-    """`numpy.ndarray`: version, shape, kind, whether columns lie first, bytes."""
-
-    def array(self) -> NDArray[Any]:
-        """As it was."""
-        _, shape, kind, columns, raw = self.state
-        raw = raw if isinstance(raw, bytes) else raw.encode("latin1")
-        return np.frombuffer(raw, kind.dtype()).reshape(shape, order="F" if columns else "C")
 
 
 class Ch(Held):
@@ -146,50 +123,14 @@ class Columns(Held):
         return dense
 
 
-class Text(Held):
-    """`_codecs.encode`: how Python 3 writes bytes for Python 2."""
-
-    def encode(self, encoding: str) -> bytes:
-        """Latin 1 is all there is."""
-        text, used = self.given
-        if used != encoding:
-            raise ValueError(f"bytes in `{used}`")
-        return bytes(text.encode(encoding))
-
-
-_MULTIARRAY = ("numpy.core.multiarray", "numpy._core.multiarray")
-ALLOWED: dict[tuple[str, str], type[Held]] = {
-    **{(module, "_reconstruct"): Array for module in _MULTIARRAY},
-    ("numpy", "ndarray"): Held,
-    ("numpy", "dtype"): Kind,
+ALLOWED: Mapping[tuple[str, str], type[Held]] = {
     ("__builtin__", "set"): Held,
     ("builtins", "set"): Held,
-    ("_codecs", "encode"): Text,
     ("chumpy.ch", "Ch"): Ch,
     ("chumpy.reordering", "Select"): Select,
     **{(f"scipy.sparse.{module}", "csc_matrix"): Columns for module in ("csc", "_csc")},
 }
-"""What a file may name, and what stands for it."""
-
-
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> type[Held]:
-        try:
-            return ALLOWED[module, name]
-        except KeyError:
-            message = f"the file asks for `{module}.{name}` to be run, which no MANO file does"
-            raise RequestError(message, f"do not trust it; {HINT}") from None
-
-
-def unpickled(path: Path) -> Any:
-    """What a pickle holds, with a `Held` for each thing it asks for. Raises RequestError."""
-    try:
-        with path.open("rb") as file:
-            return _Unpickler(file, encoding="latin1").load()
-    except EdgekdError:
-        raise
-    except Exception as error:  # broken pickles fail in any way there is
-        raise RequestError(f"`{path}` is no MANO file: it cannot be read as a pickle: {error}", HINT) from None
+"""What a file may name beside arrays, and what stands for it."""
 
 
 def array_of(value: Any) -> NDArray[Any]:
