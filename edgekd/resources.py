@@ -1,8 +1,9 @@
-"""Where the files that ship with edgekd lie: `targets/` and `calibration/`; what this host has free."""
+"""Where shipped files lie, `targets/` and `calibration/`, and those that edgekd keeps; what this host has free."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +14,14 @@ def folder(name: str) -> Path:
     """The shipped folder `name`: inside an installed package, or beside it in a checkout."""
     installed = _PACKAGE / "_data" / name
     return installed if installed.is_dir() else _PACKAGE.parent / name
+
+
+def cache_root() -> Path:
+    """The folder of what edgekd keeps on this machine: `$EDGEKD_CACHE`, else `edgekd` in `$XDG_CACHE_HOME` or in
+    `~/.cache`."""
+    if own := os.environ.get("EDGEKD_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgekd"
 
 
 def sha256(path: Path) -> str:

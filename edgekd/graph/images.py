@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from edgekd.digests import digests
 from edgekd.errors import MissingError, RequestError
 from edgekd.graph.resize import Picture, fit
-from edgekd.resources import folder, sha256
+from edgekd.resources import folder
 from edgekd.schema.io import ImageInput, ImageOutput
 
 UNDECODED = (OSError, SyntaxError, EOFError, ValueError, TypeError, struct.error, Image.DecompressionBombError)
@@ -119,15 +120,15 @@ def _blur(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def data_digests(names: tuple[str, ...]) -> dict[str, str]:
-    """SHA-256 of these data files, and of every file in these data folders as FOLDER/FILE."""
+    """SHA-256 of these data files, and of every file in these data folders as FOLDER/FILE; see `digests`."""
     out = {}
     for name in names:
         root = find_data(name)
         if root.is_file():
-            out[name] = sha256(root)
+            out[name] = digests([root])[root]
             continue
         if root.suffix and not root.exists():
             raise MissingError(f"data file `{name}` does not exist", "name a file or a folder in the recipe's `data`")
         files = sorted(p for p in find_folder(name).rglob("*") if p.is_file()) or picture_files(name)
-        out |= {f"{name}/{path.relative_to(root).as_posix()}": sha256(path) for path in files}
+        out |= {f"{name}/{path.relative_to(root).as_posix()}": value for path, value in digests(files).items()}
     return out

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from edgekd.errors import MissingError
+from edgekd.resources import cache_root
 from edgekd.store import write_atomic
 from edgekd.toolchains.lock import Lock, find_lock
 
 WHOLE = ".whole"
 
 
-def root() -> Path:
-    """`$EDGEKD_CACHE`, else `edgekd` in `$XDG_CACHE_HOME` or in `~/.cache`."""
-    if own := os.environ.get("EDGEKD_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgekd"
-
-
 def place(lock: Lock) -> Path:
     """The folder of what a lock locks; another one when the lock changes."""
-    return root() / "toolchains" / f"{lock.name}-{lock.fingerprint()[:12]}"
+    return cache_root() / "toolchains" / f"{lock.name}-{lock.fingerprint()[:12]}"
 
 
 def is_fetched(lock: Lock) -> bool:

@@ -13,6 +13,7 @@ from threading import Thread
 
 import pytest
 from edgekd.errors import MissingError, RequestError
+from edgekd.resources import cache_root
 from edgekd.toolchains import cache as kept
 from edgekd.toolchains.fetch import fetch
 from edgekd.toolchains.lock import Environment, Files, find_lock, names, read_lock
@@ -206,13 +207,13 @@ def test_locate_names_the_verb(served):
 
 def test_the_cache_is_where_one_says(monkeypatch, tmp_path):
     monkeypatch.setenv("EDGEKD_CACHE", str(tmp_path))
-    assert kept.root() == tmp_path
+    assert cache_root() == tmp_path
     monkeypatch.delenv("EDGEKD_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/x")
-    assert kept.root() == Path("/x/edgekd")
+    assert cache_root() == Path("/x/edgekd")
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", "/h")
-    assert kept.root() == Path("/h/.cache/edgekd")
+    assert cache_root() == Path("/h/.cache/edgekd")
 
 
 def test_a_cache_that_cannot_be_written(monkeypatch, tmp_path):

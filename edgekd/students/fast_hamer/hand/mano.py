@@ -16,13 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.errors import EdgekdError, MissingError, RequestError
-from edgekd.resources import sha256
+from edgekd.resources import cache_root, sha256
 from edgekd.store import write_atomic
 from edgekd.students.arrays import read_arrays
 from edgekd.students.fast_hamer.hand.arrays import arrays_of, model_of
 from edgekd.students.fast_hamer.hand.model import JOINTS, PARENTS, TIPS, VERTICES, HandModel
 from edgekd.students.fast_hamer.unpickle import unpickled
-from edgekd.toolchains.cache import root
 
 FIELDS = {
     "v_template": "template", "shapedirs": "shapedirs", "posedirs": "posedirs", "J_regressor": "regressor",
@@ -46,7 +45,7 @@ def read_mano(path: Path) -> HandModel:
         raise RequestError(f"`{path}` is of a left hand; left hands are mirrored, so the right one is needed", HINT)
     if path.stat().st_size > LARGEST:
         raise RequestError(f"`{path}` is too large to be a hand model", HINT)
-    kept = root() / "mano" / f"{sha256(path)}.npz"
+    kept = cache_root() / "mano" / f"{sha256(path)}.npz"
     with suppress(EdgekdError):
         return model_of(read_arrays(kept), str(path))
     model = model_of(_arrays(path), str(path))
