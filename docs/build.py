@@ -27,7 +27,11 @@ and devices.
 
 The shipped run is about **synthetic hands**: a hand model of our own making, posed at random, rendered by edgekd before
 photographs that ship. It shows that everything works and what integers cost; how such a net does on real hands it does
-not show.
+not show. On two cores it takes 16 minutes. PA-MPJPE of seed 0, in mm: mean pose 17.2, labels alone 15.3, the larger net
+that teaches 14.6, with its answers 15.4, its map 15.5, both 15.4; int8 15.5 by PTQ, 15.4 by QAT. So short a training, of
+one seed, ranks no way to learn from the teacher; what one is worth on real hands is
+[measured below](#what-a-teacher-is-worth-on-real-hands). `data.alone` says how many fingers bend for themselves: the
+recipe's 0.15 makes poses easier than the default, with which so short a training gains about one millimetre.
 
 ## The answer
 
