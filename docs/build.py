@@ -36,8 +36,9 @@ recipe's 0.15 makes poses easier than the default, with which so short a trainin
 ## The answer
 
 The network takes a crop of a right hand and gives four tensors: `pose`, sixteen rotations of six numbers each, `shape`,
-ten coefficients, `scale` and `place`, the camera, apart because in eight bits they need steps of their own. What they mean in space, 778 vertices and 21 landmarks, is computed on
-the host by the hand model: no number of it is in an exported file. Left hands are mirrored when they are cropped.
+ten coefficients, `scale` and `place`, the camera, apart because in eight bits they need steps of their own. What they
+mean in space, 778 vertices and 21 landmarks, is computed on the host by the hand model: no number of it is in an
+exported file. Left hands are mirrored when they are cropped.
 
 `data.hand` names the hand model: `edgekd:hand`, ours, or your `MANO_RIGHT.pkl` from mano.is.tue.mpg.de, whose licence
 keeps it to non-commercial research. It is read without executing anything in it; its arrays are kept as a file in
