@@ -10,6 +10,7 @@ from edgekd.errors import Problem
 from edgekd.evidence import Bundle, Figure
 from edgekd.students.registry import bundled_task
 from edgekd.verify.scores import answers_without
+from edgekd.verify.teachers import poor_teachers
 
 if TYPE_CHECKING:
     from edgekd.devices.bench import Benched
@@ -41,6 +42,8 @@ def print_scores(bundle: Bundle, figures: Sequence[Figure]) -> None:
     headers += [f"{second.name} {second.unit}".strip()] if second else []
     headers += ["of FP32 gain" if task.baseline else "of FP32"]
     table(headers, rows, right=tuple(range(1, len(headers))))
+    for sentence in poor_teachers(recipe, task, figures):
+        print(sentence)
 
 
 def print_parity(figures: Sequence[Figure]) -> None:

@@ -24,6 +24,7 @@ from edgekd.store import write_atomic
 from edgekd.students.base import Task, sign_of, title_of, unit_of
 from edgekd.students.registry import bundled_task
 from edgekd.verify.scores import answers_without, control_names
+from edgekd.verify.teachers import poor_teachers
 
 Figures = dict[tuple[str, str], Figure]
 COUNTS = {"parameters": "parameters", "macs": "multiply-accumulates", "weight_bytes": "weights and biases",
@@ -73,6 +74,7 @@ def content(bundle: Bundle) -> dict[str, Any]:
         "unit": f" {task.unit}" if task.unit else "",
         "metrics": _metrics(latest, task, recipe.ship),
         "rows": _rows(bundle, latest, task),
+        "poor_teachers": poor_teachers(recipe, task, latest.values()),
         "losses": _losses(latest),
         "hops": [f for (name, _), f in latest.items() if name == "parity"],
         "costs": _costs(latest, [recipe.reference, recipe.ship]),
