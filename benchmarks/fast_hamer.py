@@ -74,7 +74,7 @@ class Teacher:
         self.params = sum(p.numel() for p in net.parameters())
         path = folder / "hamer.onnx"
         crop = (torch.zeros(1, 3, SIDE, SIDE),)
-        torch.onnx.export(net, crop, path, dynamo=True, external_data=True, optimize=False, opset_version=18)
+        torch.onnx.export(net, crop, path, dynamo=True, external_data=True, opset_version=18, input_names=["crop"])
         del net
         gc.collect()
         options = onnxruntime.SessionOptions()

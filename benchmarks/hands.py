@@ -275,7 +275,8 @@ def main() -> None:
     text = "\n".join([
         "# Real hands, and what a teacher is worth", "",
         f"`python benchmarks/hands.py`, {now()}; {args.start} steps on synthetic hands, then {args.steps} of",
-        f"{args.batch} real ones, seeds 0 to {args.seeds - 1}; {host()}; torch {installed('torch')}.",
+        f"{args.batch} real ones, seeds 0 to {args.seeds - 1}; {host()}; torch {installed('torch')}; load average",
+        f"while timing {os.getloadavg()[0]:.1f}.",
         "FP32 where nothing else is said.", "",
         *table(found), "",
         "LiteRT, one thread, 200 runs in turns, medians:", "",

@@ -19,10 +19,10 @@ SETTLED = 2.0
 _TABLE = "CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, mark TEXT, sha256 TEXT) WITHOUT ROWID"
 
 
-def digests(paths: Iterable[Path]) -> dict[Path, str]:
-    """Of each file. Where the cache cannot be used they are read, each time."""
+def digests(paths: Iterable[Path], again: bool = False) -> dict[Path, str]:
+    """Of each file; with `again`, and where the cache cannot be used, all of them are read."""
     begun, marks = time.time(), {path: _mark(path) for path in paths}
-    known = _known(marks)
+    known = {} if again else _known(marks)
     read = {path: sha256(path) for path in marks if path not in known}
     _keep({path: value for path, value in read.items() if path.stat().st_ctime < begun - SETTLED}, marks)
     return {path: known.get(path) or read[path] for path in marks}

@@ -146,7 +146,7 @@ def run(recipe: Recipe, target: Target, out: Path, reporter: Reporter | None = N
         folder = bundle_up(plan, at, out)
     bundle = Bundle(folder)
     reporter.step("verify", False)
-    found = verify(bundle, reporter.say)
+    found = verify(bundle, reporter.say, again=False)
     save_pictures(bundle, found)
     reporter.step("profile", False)
     measured = profile(bundle, reporter.say)

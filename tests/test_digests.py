@@ -2,7 +2,9 @@
 
 import hashlib
 import os
+import sqlite3
 import time
+from contextlib import closing
 
 import pytest
 from edgekd import digests as module
@@ -63,6 +65,14 @@ def test_what_changed_a_moment_ago_is_read_again(files, read, monkeypatch):
     monkeypatch.setattr(module, "SETTLED", 60.0)
     assert digests(files) == digests(files)
     assert read == ["a", "b"] * 2
+
+
+def test_what_is_remembered_does_not_count_where_it_is_read_again(files, cache):
+    digests(files)
+    with closing(sqlite3.connect(cache / "digests.db")) as base, base:
+        base.execute("UPDATE files SET sha256 = 'other'")
+    assert {*digests(files).values()} == {"other"}
+    assert digests(files, again=True) == digests(files) == wanted(files)
 
 
 @pytest.mark.parametrize("spoilt", ["folder", "bytes"])

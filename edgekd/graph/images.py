@@ -119,16 +119,16 @@ def _blur(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return x
 
 
-def data_digests(names: tuple[str, ...]) -> dict[str, str]:
-    """SHA-256 of these data files, and of every file in these data folders as FOLDER/FILE; see `digests`."""
+def data_digests(names: tuple[str, ...], again: bool = False) -> dict[str, str]:
+    """SHA-256 of these data files, and of every file in these data folders as FOLDER/FILE; `again` as in `digests`."""
     out = {}
     for name in names:
         root = find_data(name)
         if root.is_file():
-            out[name] = digests([root])[root]
+            out[name] = digests([root], again)[root]
             continue
         if root.suffix and not root.exists():
             raise MissingError(f"data file `{name}` does not exist", "name a file or a folder in the recipe's `data`")
         files = sorted(p for p in find_folder(name).rglob("*") if p.is_file()) or picture_files(name)
-        out |= {f"{name}/{path.relative_to(root).as_posix()}": value for path, value in digests(files).items()}
+        out |= {f"{name}/{path.relative_to(root).as_posix()}": value for path, value in digests(files, again).items()}
     return out

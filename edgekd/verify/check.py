@@ -55,12 +55,12 @@ class Verification:
 
 
 def verify(
-    bundle: Bundle, say: Say = lambda text: None, every: bool = False, device: Device | None = None
+    bundle: Bundle, say: Say = lambda text: None, every: bool = False, device: Device | None = None, again: bool = True
 ) -> Verification:
     """Verify `bundle`: its engines here, or the target's own on a device.
 
-    `every`: all tensors of every engine, however many. What fails is collected; raised is MissingError, where the
-    device cannot be reached or lacks what it needs.
+    `every`: all tensors of every engine, however many. `again`: data files are read, whatever is remembered of them.
+    What fails is collected; raised is MissingError, where the device cannot be reached or lacks what it needs.
     """
     manifest, found, changed = bundle.manifest, Verification(), bundle.changed()
     found.gates += [_intact(name, "the manifest's SHA-256") for name in changed]
@@ -68,7 +68,7 @@ def verify(
         return found  # code that is not what was bundled is not run
     found.skipped += [Problem(f"arms.{arm}", why) for arm, why in manifest.left_out.items()]
     task = bundled_task(bundle)
-    if data_digests(task.folders()) != manifest.data:
+    if data_digests(task.folders(), again) != manifest.data:
         found.gates.append(_intact("data", "the data the run was made with"))
     if any(not (bundle.path / name).is_file() for name in manifest.files):
         return found  # what is left tells too little
